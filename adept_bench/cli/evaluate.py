@@ -1,0 +1,39 @@
+"""`adept-bench eval`: a suite's evaluation of any model, without training."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from adept_bench.cli.options import (
+    Debug,
+    ModelOption,
+    OutputOption,
+    PresetOption,
+    Quiet,
+    SetOption,
+    SuiteOption,
+    write_json_result,
+)
+
+
+def eval_command(
+    model: ModelOption,
+    suite: SuiteOption,
+    preset: PresetOption = None,
+    output: OutputOption = None,
+    settings: SetOption = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Which of the lab's base models lab:base is.")] = 0,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Evaluate a model on a suite: its tasks and its held-out losses, as JSON."""
+    from adept_bench.config.loading import resolve
+
+    # the model may be one that was adapted from the preset's own: its tasks are asked whatever its name
+    config = resolve(suite, preset, model=model, overrides=settings or (), keep_tasks=True)
+
+    from adept_bench.suite import evaluate_model
+
+    write_json_result(evaluate_model(config, seed=seed), output)

@@ -1,0 +1,123 @@
+"""`adept-bench expand`: an expanded checkpoint that plain transformers loads."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from adept_bench.errors import InputError
+
+if TYPE_CHECKING:
+    from adept_bench.models.exporting import Choose
+
+
+class Select(StrEnum):
+    """How the layers to copy are chosen."""
+
+    importance = "importance"
+    uniform = "uniform"
+    last = "last"
+    random = "random"
+
+
+def expand_command(
+    model: Annotated[str, typer.Option(help="Model folder or Hub id.", metavar="M")],
+    output: Annotated[Path, typer.Option(help="New or empty folder for the expanded checkpoint.", metavar="DIR")],
+    layers: Annotated[str | None, typer.Option(help="Base layers to copy, from 0: 1,5.", metavar="I,J")] = None,
+    select: Annotated[Select | None, typer.Option(help="Choose the layers instead of naming them.")] = None,
+    k: Annotated[int | None, typer.Option("--k", help="How many layers to copy, with --select.")] = None,
+    corpus: Annotated[
+        str | None, typer.Option(help="Text that importance is measured on, with --select importance.", metavar="F")
+    ] = None,
+    max_length: Annotated[int, typer.Option(min=2, help="Tokens a document is cut to when probing.")] = 512,
+    seed: Annotated[int, typer.Option(help="Seed of --select random.")] = 0,
+    dtype: Annotated[str, typer.Option(help="auto (the checkpoint's own), float32, bfloat16 or float16.")] = "auto",
+    device: Annotated[str, typer.Option(help="Where the work is done: cpu, cuda, cuda:1, ...")] = "cpu",
+    trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="Run the model's own code.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No log and no progress bars.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Insert copies of layers that change nothing until they are trained, and prove it.
+
+    Name the layers (--layers 1,5) or choose them (--select importance --k 2 --corpus F).
+    """
+    from adept_bench.progress import for_terminal, use
+
+    use(for_terminal(quiet))
+    named = _named_layers(layers, select, k, corpus)
+    from adept_bench.models.exporting import check_output, expand_checkpoint
+
+    check_output(output)
+    chosen: list[int] | Choose = named if named is not None else _selection(select, k, corpus, seed, max_length)
+    done = expand_checkpoint(model, output, chosen, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+    total = done.base_layers + len(done.copies)
+    typer.echo(f"{output}: {total} layers, {done.base_layers} of the base and {len(done.copies)} copies")
+    for source, copy in zip(done.sources, done.copies, strict=True):
+        typer.echo(f"  layer {copy} is a copy of base layer {source}")
+    typer.echo("certificate: logits, cached decoding and the reloaded checkpoint equal the base (expansion.json)")
+
+
+def _named_layers(layers: str | None, select: Select | None, k: int | None, corpus: str | None) -> list[int] | None:
+    """The layers named by --layers, or None for --select; raises InputError where the options do not fit together."""
+    if (layers is None) == (select is None):
+        raise InputError("--layers, --select: expected exactly one of them, as --layers 1,5 or --select uniform --k 2")
+    if layers is not None:
+        if k is not None or corpus is not None:
+            raise InputError(
+                f"--layers: {layers} names the layers; expected no {'--k' if k is not None else '--corpus'}"
+            )
+        try:
+            return [int(part) for part in layers.split(",")]
+        except ValueError:
+            raise InputError(f"--layers: {layers!r} is not a list of layer numbers; expected one like 1,5") from None
+    assert select is not None
+    if k is None:
+        raise InputError(f"--k: missing; expected the number of layers to copy with --select {select.value}")
+    if (select is Select.importance) != (corpus is not None):
+        expected = "a text file or Hub dataset" if corpus is None else "it with --select importance only"
+        raise InputError(f"--corpus: {corpus or 'missing'}; expected {expected}")
+    return None
+
+
+def _selection(select: Select | None, k: int | None, corpus: str | None, seed: int, max_length: int) -> Choose:
+    from adept_bench.corpora.reading import read_corpus
+    from adept_bench.models import selection
+    from adept_bench.models.anatomy import decoder_layers
+
+    assert select is not None
+    assert k is not None
+    text = read_corpus(corpus) if corpus is not None else None
+
+    def choose(model: Any, tokenizer: Any) -> tuple[list[int], dict[str, Any]]:
+        depth = len(decoder_layers(model)[1])
+        account: dict[str, Any] = {"select": select.value, "k": k}
+        if not 1 <= k <= depth:
+            raise InputError(f"--k: {k}; expected 1 to {depth}, the model's number of layers")
+        if text is None:
+            if select is Select.random:
+                return selection.random_layers(depth, k, seed), account | {"seed": seed}
+            return getattr(selection, select.value)(depth, k), account
+        importance = _importance(model, tokenizer, text.texts, max_length)
+        return selection.lowest(importance, k), account | {"corpus": text.describe(), "importance": importance}
+
+    return choose
+
+
+def _importance(model: Any, tokenizer: Any, texts: list[str], max_length: int) -> list[float]:
+    from adept_bench.corpora.tokens import tokenize_documents
+    from adept_bench.probing.layers import probe_layers
+    from adept_bench.progress import reporter
+
+    if tokenizer is None:
+        raise InputError("--model: has no tokenizer; expected one, to measure importance on --corpus")
+    documents = tokenize_documents(tokenizer, texts, max_length=max_length)
+    with reporter().task("probing layers", unit="layer") as task:
+
+        def progress(done: int, total: int) -> None:
+            task.total = total
+            task.update(done - task.done)
+
+        return list(probe_layers(model, documents, on_progress=progress).importance)

@@ -1,0 +1,112 @@
+"""Options that commands share, with their help texts; `--quiet` and `--debug` act while they are parsed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from adept_bench.errors import InputError
+from adept_bench.progress import for_terminal, use
+
+
+@dataclass
+class State:
+    """What `--quiet` and `--debug` said, before the command or after it."""
+
+    quiet: bool = False
+    debug: bool = False
+
+
+state = State()
+
+
+def _note_quiet(value: bool) -> bool:
+    state.quiet |= value
+    return value
+
+
+def _choose_reporter(value: bool) -> bool:
+    _note_quiet(value)
+    use(for_terminal(quiet=state.quiet))
+    return value
+
+
+def _note_debug(value: bool) -> bool:
+    state.debug |= value
+    return value
+
+
+# Every command takes these two: `quiet: Quiet = False, debug: Debug = False`. Their callbacks do all there is to do.
+Quiet = Annotated[bool, typer.Option("--quiet", help="No log and no progress on stderr.", callback=_choose_reporter)]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", callback=_note_debug)]
+# The same before the command's name; the reporter is chosen later, by the command.
+QuietFirst = Annotated[bool, typer.Option("--quiet", help="No log, no progress.", callback=_note_quiet)]
+DebugFirst = Annotated[bool, typer.Option("--debug", help="Show tracebacks, as after a command.", callback=_note_debug)]
+
+ModelOption = Annotated[str, typer.Option("--model", help="Local folder or Hub id.", metavar="M")]
+SuiteOption = Annotated[str, typer.Option("--suite", help="Name or YAML file: what is compared.", metavar="S")]
+PresetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--preset", help="Name or YAML file: model, corpora, budget. Default: the suite's (lab).", metavar="P"
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change one setting, e.g. training.tokens=200000; repeatable.", metavar="KEY=VALUE"),
+]
+ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of the result files.", metavar="DIR")]
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", help="Write the JSON here instead of to stdout.", metavar="FILE")
+]
+
+
+def split_names(value: str | None) -> list[str] | None:
+    """`a,b` as a list, None where the option was not given."""
+    return None if value is None else [part.strip() for part in value.split(",") if part.strip()]
+
+
+def split_integers(value: str | None, option: str) -> list[int] | None:
+    """`0,1` as a list of whole numbers from 0, without repeats; InputError names `option`."""
+    parts = split_names(value)
+    if parts is None:
+        return None
+    for part in parts:
+        if not (part.isascii() and part.isdigit()):
+            raise InputError(f"{option}: {part!r} is not a whole number from 0; expected a list such as 0,1,2")
+    if not parts:
+        raise InputError(f"{option}: no number in {value!r}; expected a list such as 0,1,2")
+    return list(dict.fromkeys(int(part) for part in parts))
+
+
+def _show_version(value: bool) -> bool:
+    if value:
+        from adept_bench import __version__
+
+        print(f"adept-bench {__version__}")
+        raise typer.Exit()
+    return value
+
+
+Version = Annotated[
+    bool, typer.Option("--version", help="Print the version and end.", callback=_show_version, is_eager=True)
+]
+
+
+def write_json_result(value: object, output: Path | None) -> None:
+    """A command's JSON: to the file `output`, whole, and said on stderr; to stdout where there is none."""
+    from adept_bench.files import write_json
+    from adept_bench.progress import reporter
+
+    if output is None:
+        print(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False))
+        return
+    try:
+        write_json(output, value)
+    except OSError as error:
+        raise InputError(f"--output: {str(output)!r} cannot be written: {error.strerror}") from None
+    reporter().log(f"wrote {output}")

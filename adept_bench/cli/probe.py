@@ -1,0 +1,225 @@
+"""`adept-bench probe layers` and `probe units`: the pilot study on any model and corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from adept_bench.cli.options import Debug, ModelOption, OutputOption, Quiet, split_integers
+from adept_bench.errors import InputError
+from adept_bench.progress import reporter
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+probe_app = typer.Typer(help="How much each layer and each unit matters for a corpus.", no_args_is_help=True)
+
+LONGEST = 2048  # tokens of a document where neither --max-length nor the model's context says less
+
+CorpusOption = Annotated[
+    str,
+    typer.Option(
+        "--corpus",
+        metavar="F",
+        help="Probe corpus: .jsonl, .json, .txt, .parquet, a Hub dataset (owner/name:split#column) or lab:NAME.",
+    ),
+]
+MaxLengthOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-length", min=2, help=f"Tokens of a document that count. Default: the model's context, at most {LONGEST}."
+    ),
+]
+MaxDocumentsOption = Annotated[
+    int | None, typer.Option("--max-documents", min=1, help="Only the corpus's first N documents. Default: all.")
+]
+TrustOption = Annotated[bool, typer.Option("--trust-remote-code", help="Run model code that comes with the model.")]
+DtypeOption = Annotated[str, typer.Option("--dtype", help="Precision of the weights: float32, bfloat16 or float16.")]
+DeviceOption = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1, ... Default: a GPU if any.")]
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """A model and the tokenised corpus, with what the report says of them."""
+
+    model: PreTrainedModel
+    layers: int
+    documents: list[list[int]]
+    corpus: dict[str, Any]
+    settings: dict[str, Any]
+
+
+@probe_app.command("layers")
+def layers(
+    model: ModelOption,
+    corpus: CorpusOption,
+    metric: Annotated[str, typer.Option("--metric", help="masking, gradient, rank or fisher.")] = "masking",
+    max_length: MaxLengthOption = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Documents at once.")] = 8,
+    max_documents: MaxDocumentsOption = None,
+    output: OutputOption = None,
+    trust_remote_code: TrustOption = False,
+    dtype: DtypeOption = "float32",
+    device: DeviceOption = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """The importance of each layer: how much the loss grows when the layer is bypassed (masking), or another metric."""
+    _check_output(output)
+    from adept_bench.probing.layers import METRICS, probe_layers
+    from adept_bench.probing.report import layer_report
+
+    _check_name("--metric", metric, METRICS)
+    inputs = _load(model, corpus, max_length, max_documents, trust_remote_code, dtype, device)
+    with _progress(inputs, batch_size, per_layer=metric == "masking") as on_progress:
+        result = probe_layers(
+            inputs.model, inputs.documents, metric=metric, batch_size=batch_size, on_progress=on_progress
+        )
+    _write(layer_report(result, model=model, corpus=inputs.corpus, batch_size=batch_size, **inputs.settings), output)
+
+
+@probe_app.command("units")
+def units(
+    model: ModelOption,
+    corpus: CorpusOption,
+    layers: Annotated[
+        str | None, typer.Option("--layers", metavar="I,J", help="Only these layers, numbered from 0. Default: all.")
+    ] = None,
+    granularity: Annotated[str, typer.Option("--granularity", help="A unit is a tensor, module or block.")] = "tensor",
+    normalize: Annotated[
+        str, typer.Option("--normalize", help="norms-apart: norms do not stretch the others' range; all: one range.")
+    ] = "norms-apart",
+    max_length: MaxLengthOption = None,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, help="Documents whose gradients are averaged before |dL/dw|.")
+    ] = 1,
+    max_documents: MaxDocumentsOption = None,
+    output: OutputOption = None,
+    trust_remote_code: TrustOption = False,
+    dtype: DtypeOption = "float32",
+    device: DeviceOption = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """The importance of each unit, mean |w * dL/dw|, and the factor on the learning rate that follows from it."""
+    chosen = split_integers(layers, "--layers")
+    _check_output(output)
+    from adept_bench.probing.rates import NORMALIZE
+    from adept_bench.probing.report import unit_report
+    from adept_bench.probing.units import GRANULARITIES, probe_units
+
+    _check_name("--granularity", granularity, GRANULARITIES)
+    _check_name("--normalize", normalize, NORMALIZE)
+    inputs = _load(model, corpus, max_length, max_documents, trust_remote_code, dtype, device)
+    with _progress(inputs, batch_size, per_layer=False) as on_progress:
+        measured = probe_units(
+            inputs.model,
+            inputs.documents,
+            layers=chosen,
+            granularity=granularity,
+            batch_size=batch_size,
+            on_progress=on_progress,
+        )
+    report = unit_report(
+        measured,
+        model=model,
+        corpus=inputs.corpus,
+        normalize=normalize,
+        granularity=granularity,
+        batch_size=batch_size,
+        **inputs.settings,
+    )
+    _write(report, output)
+
+
+def _check_name(option: str, value: str, names: tuple[str, ...]) -> None:
+    """Before a model is loaded, not after."""
+    from adept_bench.errors import unknown_name
+
+    if value not in names:
+        raise unknown_name(option, "value", value, names)
+
+
+def _check_output(output: Path | None) -> None:
+    if output and output.is_dir():
+        raise InputError(f"--output: {output} is a folder; expected the name of a JSON file")
+
+
+def _load(
+    source: str,
+    corpus: str,
+    max_length: int | None,
+    max_documents: int | None,
+    trust_remote_code: bool,
+    dtype: str,
+    device: str | None,
+) -> _Inputs:
+    from adept_bench.corpora.reading import read_corpus
+    from adept_bench.corpora.tokens import tokenize_documents
+
+    # the corpus first: its mistakes are found at once, a model takes a while
+    texts = read_corpus(corpus, option="--corpus", limit=max_documents)
+
+    from adept_bench.models.anatomy import decoder_layers
+    from adept_bench.models.checkpoints import load_model, load_tokenizer
+    from adept_bench.probing.context import length_limit
+
+    tokenizer = load_tokenizer(source, trust_remote_code=trust_remote_code)
+    model = load_model(source, dtype=dtype, device=_device(device), trust_remote_code=trust_remote_code)
+    length = length_limit(model, max_length, longest=LONGEST)
+    documents = tokenize_documents(tokenizer, texts.texts, max_length=length)
+    if not documents:
+        raise InputError(f"--corpus: {corpus}: no document has two tokens or more, so there is nothing to predict")
+    tokens = sum(map(len, documents))
+    layers = len(decoder_layers(model)[1])
+    reporter().log(f"{len(documents)} documents, {tokens} tokens, {layers} layers")
+    used = {"documents_used": len(documents), "tokens": tokens}
+    return _Inputs(model, layers, documents, {**texts.describe(), **used}, {"max_length": length, "dtype": dtype})
+
+
+def _device(chosen: str | None) -> str:
+    import torch
+
+    if chosen is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=chosen)
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--device: {chosen!r} cannot be used here ({reason}); expected cpu or cuda") from error
+    return chosen
+
+
+@contextmanager
+def _progress(inputs: _Inputs, batch_size: int, *, per_layer: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress callback: `layer i of L` of each batch where layers are masked in turn, batches otherwise."""
+    layers, batches = inputs.layers, -(-len(inputs.documents) // batch_size)
+    with reporter().task(
+        "probing", layers * batches if per_layer else batches, "step" if per_layer else "batch"
+    ) as task:
+
+        def show(done: int, total: int) -> None:
+            fields = {}
+            if per_layer:
+                batch, layer = divmod(done - 1, layers)
+                fields = {"layer": f"{layer + 1} of {layers}", "batch": f"{batch + 1} of {batches}"}
+            task.update(done - task.done, **fields)
+
+        yield show
+
+
+def _write(report: dict[str, Any], output: Path | None) -> None:
+    if output is None:
+        import json
+
+        typer.echo(json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False))
+        return
+    from adept_bench.files import write_json
+
+    write_json(output, report)
+    reporter().log(f"written: {output}")

@@ -1,0 +1,69 @@
+"""`adept-bench run`: every cell of a suite that has no valid result yet, then the comparison table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from adept_bench.cli.options import (
+    Debug,
+    PresetOption,
+    Quiet,
+    ResultsOption,
+    SetOption,
+    SuiteOption,
+    split_integers,
+    split_names,
+)
+
+
+def run_command(
+    suite: SuiteOption,
+    preset: PresetOption = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Base model instead of the preset's: folder or Hub id.", metavar="M")
+    ] = None,
+    methods: Annotated[
+        str | None, typer.Option("--methods", help="Such as full,adept. Default: the suite's.", metavar="A,B")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", help="Such as 0,1,2. Default: the suite's.", metavar="0,1")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Worker processes. Default: one a core, or one a GPU.")
+    ] = None,
+    select_lr: Annotated[
+        bool, typer.Option("--select-lr", help="Choose each method's learning rate again on validation data.")
+    ] = False,
+    results: ResultsOption = Path("results"),
+    settings: SetOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Run cells again that have a valid result.")] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Compare methods: run every cell without a valid result, then print the table.
+
+    After Ctrl-C or a kill the same command goes on.
+    """
+    from adept_bench.config.loading import load_suite, resolve
+    from adept_bench.config.names import check_methods
+
+    loaded = load_suite(suite)
+    chosen = loaded.methods if methods is None else check_methods(split_names(methods) or [], "--methods")
+    numbers = split_integers(seeds, "--seeds")
+    numbers = list(loaded.seeds) if numbers is None else numbers
+    config = resolve(loaded, preset, model=model, overrides=settings or ())
+
+    from adept_bench.suite import run_suite
+
+    failed = run_suite(
+        config, methods=chosen, seeds=numbers, jobs=jobs, select_lr=select_lr, results=results, force=force
+    )
+
+    from adept_bench.cli.show import print_comparison
+
+    print_comparison(results, presets=[config.preset], suites=[config.suite], methods=chosen, seeds=numbers)
+    if failed:
+        raise typer.Exit(1)

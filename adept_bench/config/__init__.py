@@ -1,0 +1,1 @@
+"""Typed, strict configuration: presets, suites and what they resolve to."""

@@ -1,0 +1,125 @@
+"""The files of experiments/: where they are, and suites and presets read from them or from a user's own YAML."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from adept_bench.config.names import check_methods
+from adept_bench.config.schema import SECTIONS, Preset, RunConfig, Suite
+from adept_bench.config.sources import Lines, explain, merge_lines, merged, place, read_yaml
+from adept_bench.errors import InputError, unknown_name
+
+_Loaded = TypeVar("_Loaded", Suite, Preset)
+
+
+def experiments_dir() -> Path:
+    """Where suites, presets and chosen learning rates are: in the installed package, or beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    # the wheel's folder first: site-packages may hold an "experiments" of someone else's
+    for folder in (package / "experiments", package.parent / "experiments"):
+        if (folder / "suites").is_dir() and (folder / "presets").is_dir():
+            return folder
+    raise InputError(f"{package}: no experiments folder here or beside it; install the package again")
+
+
+def learning_rates_file(preset: str, suite: str) -> Path:
+    """Where the chosen learning rates of (preset, suite) and their evidence ship; the file need not exist."""
+    return experiments_dir() / "learning_rates" / f"{preset}-{suite}.json"
+
+
+def list_suites() -> dict[str, str]:
+    """Description by name of the shipped suites, in alphabetical order."""
+    return {path.stem: load_suite(str(path)).description for path in _shipped("suites").values()}
+
+
+def list_presets() -> dict[str, str]:
+    """Description by name of the shipped presets, in alphabetical order."""
+    return {path.stem: load_preset(str(path)).description for path in _shipped("presets").values()}
+
+
+def load_suite(name_or_path: str) -> Suite:
+    """The suite of that name, or in that YAML file. InputError lists every problem by file and line."""
+    path = _find(name_or_path, "suites", "--suite", "suite")
+    data, lines = read_yaml(path)
+    suite = _validated(Suite, data, lines, path)
+    check_methods(suite.methods, place(lines, ("methods",), str(path)))
+    if not suite.seeds:
+        raise InputError(f"{place(lines, ('seeds',), str(path))}: seeds: [] is not valid; expected at least one seed")
+    _check_part({key: data[key] for key in SECTIONS if key in data}, lines, path)
+    return suite
+
+
+def load_preset(name_or_path: str) -> Preset:
+    """The preset of that name, or in that YAML file. InputError lists every problem by file and line."""
+    path = _find(name_or_path, "presets", "--preset", "preset")
+    data, lines = _with_base(path, ())
+    preset = _validated(Preset, data, lines, path)
+    grids = preset.selection.method_grids
+    if grids:
+        check_methods(grids, place(lines, ("selection", "method_grids"), str(path)))
+    return preset
+
+
+def _shipped(kind: str) -> dict[str, Path]:
+    found = {path.stem: path for path in (experiments_dir() / kind).glob("*.yaml")}
+    return dict(sorted(found.items()))
+
+
+def _find(name_or_path: str, kind: str, option: str, what: str) -> Path:
+    """A shipped file by name, else a path: whatever has a folder or a YAML ending."""
+    shipped = _shipped(kind)
+    if name_or_path in shipped:
+        return shipped[name_or_path]
+    path = Path(name_or_path)
+    if "/" in name_or_path or path.suffix in (".yaml", ".yml"):
+        if not path.is_file():
+            raise InputError(
+                f"{option}: no file {name_or_path!r}; expected a YAML file or one of: {', '.join(shipped)}"
+            )
+        # the name becomes a folder of results
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", path.stem):
+            raise InputError(f"{option}: file name {path.name!r} must consist of letters, digits, '.', '_' and '-'")
+        return path
+    raise unknown_name(option, what, name_or_path, shipped)
+
+
+def _with_base(path: Path, below: tuple[Path, ...]) -> tuple[dict[str, Any], Lines]:
+    """The preset's data over that of the one it `extends`, and the place of each key."""
+    if path in below:
+        raise InputError(f"{path}: extends itself through {', '.join(str(one) for one in below)}")
+    data, lines = read_yaml(path)
+    base = data.pop("extends", None)
+    if base is None:
+        return data, lines
+    where = lines[("extends",)]
+    if not isinstance(base, str):
+        raise InputError(f"{where}: extends: {base!r} is not valid; expected a preset's name or file")
+    beside = path.parent / f"{base}.yaml"
+    base_path = beside if beside.is_file() else _find(base, "presets", f"{where}: extends", "preset")
+    base_data, base_lines = _with_base(base_path, (*below, path))
+    return merged(base_data, data), merge_lines(base_lines, lines, data)
+
+
+def _validated(model: type[_Loaded], data: dict[str, Any], lines: Lines, path: Path) -> _Loaded:
+    if "name" in data:
+        raise InputError(f"{place(lines, ('name',), str(path))}: unknown key 'name'; the file's name is the name")
+    try:
+        loaded = model.model_validate({**data, "name": path.stem})
+    except ValidationError as error:
+        raise explain(error.errors(), model, lines, str(path)) from None
+    loaded._lines.update(lines)
+    return loaded
+
+
+def _check_part(sections: dict[str, Any], lines: Lines, path: Path) -> None:
+    """Check a suite's sections without a preset: what they leave out is no error, what they hold may be."""
+    try:
+        RunConfig.model_validate(sections)
+    except ValidationError as error:
+        present = [problem for problem in error.errors() if problem["type"] != "missing"]
+        if present:
+            raise explain(present, RunConfig, lines, str(path)) from None

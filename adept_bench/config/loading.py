@@ -1,0 +1,204 @@
+"""A suite, a preset, --model and --set, resolved to one flat `RunConfig`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from pydantic import ValidationError
+
+from adept_bench.config.experiments import (
+    experiments_dir,
+    learning_rates_file,
+    list_presets,
+    list_suites,
+    load_preset,
+    load_suite,
+)
+from adept_bench.config.names import check_methods
+from adept_bench.config.schema import SECTIONS, Preset, PresetTaskSet, RunConfig, Suite
+from adept_bench.config.sources import (
+    Lines,
+    Location,
+    explain,
+    merge_lines,
+    merged,
+    parse_value,
+    place,
+    unknown_key,
+)
+from adept_bench.errors import InputError, unknown_name
+from adept_bench.progress import reporter
+
+__all__ = [
+    "experiments_dir",
+    "learning_rates_file",
+    "list_presets",
+    "list_suites",
+    "load_preset",
+    "load_suite",
+    "resolve",
+]
+
+
+def resolve(
+    suite: Suite | str,
+    preset: Preset | str | None = None,
+    *,
+    model: str | None = None,
+    overrides: Sequence[str] = (),
+    keep_tasks: bool = False,
+) -> RunConfig:
+    """The configuration of a run: the preset, then the suite's sections, then `model`, then `overrides` (key=value).
+
+    What belongs to a corpus or model that was replaced goes with it: the held-out part of a replaced corpus is split
+    off the new one, a replaced general corpus is probed too, and tasks about a preset's written world are dropped
+    where model or corpora are not of that world (each said in a line). `keep_tasks` says that `model` is of that world
+    whatever its name, as an adapted lab base is. Groups set to an empty list are left out.
+
+    Raises InputError with every problem, one line each, by file and line or option.
+    """
+    suite = load_suite(suite) if isinstance(suite, str) else suite
+    preset = load_preset(preset or suite.preset) if isinstance(preset, str | None) else preset
+    change, change_lines, raw = _changes(suite, model, overrides)
+    base = _flat(preset, suite, needs_domain="domain" not in change.get("data", {}))
+    base = _without_what_was_replaced(base, change, preset, keep_tasks)
+    data = merged(base, change)
+    if isinstance(data.get("tasks"), dict):
+        for kind in ("groups", "validation"):
+            if isinstance(groups := data["tasks"].get(kind), dict):
+                data["tasks"][kind] = {group: names for group, names in groups.items() if names != []}
+    lines = merge_lines(preset._lines, change_lines, change)
+    return _validated({**data, "suite": suite.name, "preset": preset.name}, raw, lines, suite.name)
+
+
+def _changes(
+    suite: Suite, model: str | None, overrides: Sequence[str]
+) -> tuple[dict[str, Any], Lines, dict[Location, str]]:
+    """What suite, `model` and `overrides` set, where each was set, and the overrides' text before it was typed."""
+    change = {section: getattr(suite, section) for section in SECTIONS if getattr(suite, section)}
+    lines: Lines = {at: where for at, where in suite._lines.items() if at and at[0] in SECTIONS}
+    raw: dict[Location, str] = {}
+    if model is not None:
+        change = merged(change, {"model": {"source": model}})
+        lines[("model", "source")] = "--model"
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        at: Location = tuple(key.strip().split("."))
+        if not equals:
+            raise InputError(f"--set: {override!r} is not valid; expected KEY=VALUE such as training.tokens=200000")
+        if at[0] not in SECTIONS:
+            raise InputError(unknown_key("--set", at[:1], list(SECTIONS)))
+        value = parse_value(text, f"--set {key.strip()}")
+        nested: Any = value
+        for part in reversed(at):
+            nested = {part: nested}
+        change = merged(change, nested)
+        raw[at] = text.strip()
+        lines |= {at[:end]: "--set" for end in range(1, len(at) + 1)}
+    return change, lines, raw
+
+
+def _flat(preset: Preset, suite: Suite, *, needs_domain: bool) -> dict[str, Any]:
+    """The preset in the shape of `RunConfig`, for the suite's domain."""
+    domains = preset.data.domains
+    if needs_domain and suite.domain is None:
+        raise InputError(
+            f"--suite {suite.name}: no domain; expected `domain:` with one of {', '.join(domains)}, or `data.domain`"
+        )
+    if needs_domain and suite.domain not in domains:
+        where = place(suite._lines, ("domain",), f"--suite {suite.name}")
+        raise unknown_name(where, f"domain of preset {preset.name!r}", str(suite.domain), domains)
+    corpora = preset.data.model_dump(mode="json", exclude={"domains"})
+    if suite.domain in domains:
+        text = domains[suite.domain]
+        corpora |= {"domain": text.train, "domain_heldout": text.heldout}
+    tasks = preset.tasks.model_dump(mode="json", include={"num_fewshot", "batch_size", "limit"})
+    tasks |= {
+        "groups": _groups(preset.tasks, suite.domain),
+        "validation": _groups(preset.tasks.validation, suite.domain),
+    }
+    rest = preset.model_dump(mode="json", include={"model", "training", "probe", "options", "selection"})
+    return {**rest, "data": corpora, "tasks": tasks}
+
+
+def _groups(tasks: PresetTaskSet, domain: str | None) -> dict[str, list[str]]:
+    return {"general": list(tasks.general), **tasks.domains.get(domain or "", {})}
+
+
+def _without_what_was_replaced(
+    base: dict[str, Any], change: Mapping[str, Any], preset: Preset, keep_tasks: bool
+) -> dict[str, Any]:
+    """`base` without what belongs to a model or corpus that `change` replaces."""
+
+    def replaced(section: str, key: str) -> str | None:
+        here = change.get(section)
+        new = here.get(key) if isinstance(here, Mapping) else None
+        return str(new) if new is not None and new != base[section].get(key) else None
+
+    base = {**base, "data": dict(base["data"]), "model": dict(base["model"]), "tasks": dict(base["tasks"])}
+    new_model, new_domain, new_general = (
+        replaced("model", "source"),
+        replaced("data", "domain"),
+        replaced("data", "general"),
+    )
+    if new_domain:
+        base["data"]["domain_heldout"] = None
+    if new_general:
+        base["data"] |= {"general_heldout": None, "probe": None}
+    if new_model:
+        base["model"] |= {"revision": None, "trust_remote_code": False}
+    if preset.world:
+        if new_model and not new_model.startswith(f"{preset.world}:") and not keep_tasks:
+            _drop(base, change, preset, f"model {new_model}", general=True, others=True)
+        if new_domain:
+            _drop(base, change, preset, f"domain corpus {new_domain}", general=False, others=True)
+        if new_general:
+            _drop(base, change, preset, f"general corpus {new_general}", general=True, others=False)
+    return base
+
+
+def _drop(
+    base: dict[str, Any], change: Mapping[str, Any], preset: Preset, why: str, *, general: bool, others: bool
+) -> None:
+    """Drop the preset's groups (`general`, all `others`) from `base` in place, and say so; those set by hand stay."""
+    dropped: list[str] = []
+    for kind in ("groups", "validation"):
+        by_hand = (change.get("tasks") or {}).get(kind) or {}
+        kept = {}
+        for group, names in base["tasks"][kind].items():
+            if group in by_hand or not (general if group == "general" else others):
+                kept[group] = names
+            else:
+                dropped += names
+        base["tasks"][kind] = kept
+    if dropped:
+        names = ", ".join(dict.fromkeys(dropped))
+        reporter().log(f"{why} is not of the {preset.world} world: leaving out its tasks {names}; losses are measured")
+
+
+def _validated(data: dict[str, Any], raw: Mapping[Location, str], lines: Lines, suite: str) -> RunConfig:
+    try:
+        config = RunConfig.model_validate(data)
+    except ValidationError as error:
+        # --set model.revision=1234567 is a text, though YAML reads a number
+        texts = [
+            at
+            for problem in error.errors()
+            if problem["type"] == "string_type"
+            and (at := tuple(problem["loc"])) in raw
+            and isinstance(problem["input"], int | float | date)
+        ]
+        if not texts:
+            raise explain(error.errors(), RunConfig, lines, f"--suite {suite}") from None
+        for at in texts:
+            nested: Any = raw[at]
+            for part in reversed(at):
+                nested = {part: nested}
+            data = merged(data, nested)
+        rest = {at: text for at, text in raw.items() if at not in texts}
+        return _validated(data, rest, lines, suite)
+    if config.selection.method_grids:
+        check_methods(config.selection.method_grids, place(lines, ("selection", "method_grids"), f"--suite {suite}"))
+    return config

@@ -1,0 +1,27 @@
+"""The names of contract.md that every layer shares, without importing anything heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from adept_bench.errors import InputError, unknown_name
+
+CORE_METHODS = ("vanilla", "full", "replay", "llama-pro", "frozen", "lora", "adept")
+VARIANT_METHODS = ("adept-no-stage1", "adept-no-stage2", "adept-uniform-expansion", "adept-as-released")
+RESERVED_METHODS = ("tasl",)  # named by the contract, not implemented
+METHOD_NAMES = CORE_METHODS + VARIANT_METHODS
+DEFAULT_PRESET = "lab"
+
+
+def check_methods(names: Iterable[str], where: str) -> list[str]:
+    """`names` in their order without repeats; `where` (option or file:line) opens the InputError of an unknown one."""
+    checked: dict[str, None] = {}
+    for name in names:
+        if name in RESERVED_METHODS:
+            raise InputError(f"{where}: method {name!r} is a name kept for later; it is not implemented yet")
+        if name not in METHOD_NAMES:
+            raise unknown_name(where, "method", name, METHOD_NAMES)
+        checked[name] = None
+    if not checked:
+        raise InputError(f"{where}: no method given; expected some of: {', '.join(METHOD_NAMES)}")
+    return list(checked)

@@ -1,0 +1,344 @@
+"""What a run is made of: strict, typed, frozen. "Paper" is arXiv 2510.10071; "ours" is a choice of this package."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, PrivateAttr, model_validator
+
+from adept_bench.config.names import CORE_METHODS, DEFAULT_PRESET
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class ModelConfig(Section):
+    """The base model."""
+
+    source: str
+    """Local folder, Hub id, or `lab:base` / `lab:redundant` (one base model a seed). No default."""
+    revision: str | None = None
+    """Branch, tag or commit of a Hub id. Default: its main branch (ours)."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Type of the weights in memory. Default float32 (ours; the lab's bases are stored in bf16)."""
+    trust_remote_code: bool = False
+    """Run code that comes with the checkpoint. Default false (ours)."""
+
+
+class DataConfig(Section):
+    """The corpora: `F` of contract.md each (file, Hub id, or `lab:NAME`)."""
+
+    domain: str
+    """Text to adapt to. No default."""
+    general: str
+    """Text of the kind the base model knows: replay draws from it. No default."""
+    probe: str | None = None
+    """Probe corpus of general competence. Default: the general corpus (paper: examples of general benchmarks)."""
+    domain_heldout: str | None = None
+    """Domain text for the loss before and after. Default: split off the domain corpus (ours)."""
+    general_heldout: str | None = None
+    """General text for the loss before and after. Default: split off the general corpus (ours)."""
+    probe_documents: PositiveInt = 64
+    """Documents a probe reads. Default 64 (ours)."""
+    heldout_documents: PositiveInt = 100
+    """Most documents of a held-out corpus that are read. Default 100 (ours)."""
+
+
+class TaskConfig(Section):
+    """What is asked of a model, as lm-eval task names."""
+
+    groups: dict[str, list[str]] = {}
+    """Test tasks by group: `general`, `domain`, further ones such as `domain_known`. Default: none, losses only."""
+    validation: dict[str, list[str]] = {}
+    """Tasks that choose the learning rate, by group; their items are never test items. Default: none (ours)."""
+    num_fewshot: Annotated[int, Field(ge=0)] | None = None
+    """Examples before each question. Default: what each task says (lm-eval)."""
+    batch_size: PositiveInt = 64
+    """Requests in a batch; changes speed and memory, not what is asked. Default 64 (ours)."""
+    limit: PositiveInt | None = None
+    """Only the first items of each task, for trying things out. Default: all (ours)."""
+
+
+class TrainingConfig(Section):
+    """One budget and one optimizer for all methods."""
+
+    tokens: PositiveInt
+    """Tokens a method trains on, the same for all. No default."""
+    length: Annotated[int, Field(ge=2)]
+    """Tokens in a packed sequence. No default."""
+    batch_size: PositiveInt
+    """Sequences in a batch. No default."""
+    accumulation: PositiveInt = 1
+    """Batches in an optimizer step. Default 1 (ours)."""
+    learning_rate: PositiveFloat | None = None
+    """Peak rate for every method alike. Default: each method's own choice from `selection.grid` (ours)."""
+    warmup: Fraction = 0.05
+    """Share of the steps with a rising rate. Default 0.05 (ours)."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """Course of the rate after the warm-up. Default cosine (paper's code: LLaMA-Factory's usual choice)."""
+    min_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the peak rate where cosine and linear end. Default 0 (ours)."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """AdamW's decay of matrices; norms and biases never decay. Default 0 (ours: decay shrinks untouched copies)."""
+    betas: tuple[Fraction, Fraction] = (0.9, 0.99)
+    """AdamW's betas. Default 0.9, 0.99 (ours)."""
+    max_grad_norm: PositiveFloat = 1.0
+    """Gradients are clipped to this norm. Default 1 (ours)."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Type of the forward and backward pass. Default fp32 (ours)."""
+    gradient_checkpointing: bool = False
+    """Compute activations again instead of keeping them. Default false (ours)."""
+    save_every: PositiveInt | None = None
+    """Optimizer steps between checkpoints to go on from. Default: a tenth of the run (ours)."""
+    log_every: PositiveInt = 10
+    """Optimizer steps between points of the stored curve. Default 10 (ours)."""
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens in one optimizer step."""
+        return self.length * self.batch_size * self.accumulation
+
+    @property
+    def steps(self) -> int:
+        """Whole optimizer steps in the budget."""
+        return self.tokens // self.tokens_per_step
+
+    @model_validator(mode="after")
+    def _one_step_at_least(self) -> TrainingConfig:
+        if self.steps < 1:
+            raise ValueError(
+                f"tokens {self.tokens} are less than one step of length * batch_size * accumulation = "
+                f"{self.tokens_per_step} tokens"
+            )
+        return self
+
+
+class ProbeConfig(Section):
+    """How importance is measured."""
+
+    metric: Literal["masking", "gradient", "rank", "fisher"] = "masking"
+    """Layer importance. Default masking (paper, compared in its Table 9)."""
+    max_length: Annotated[int, Field(ge=2)] = 512
+    """Tokens of a document that are read. Default 512 (ours)."""
+    batch_size: PositiveInt = 8
+    """Documents in a forward pass of the layer probe; the result does not depend on it. Default 8 (ours)."""
+    unit_batch_size: PositiveInt = 8
+    """Documents in a batch of the unit probe; importance is the mean over batches of |dL/dw|. Default 8 (ours)."""
+
+
+class MethodOptions(Section):
+    """Options of the methods; one that a method has no use for is ignored by it."""
+
+    k: PositiveInt = 4
+    """Layers that are copied, or trained by `frozen`. Default 4 (paper, Qwen3)."""
+    select: Literal["importance", "uniform", "last", "first", "random", "highest", "domain-importance"] | None = None
+    """Which layers are copied. Default: what the method says (adept: importance, llama-pro: uniform)."""
+    layers: list[Annotated[int, Field(ge=0)]] | None = None
+    """Exactly these base layers are copied, whatever `select` and `k` say. Default: none named (ours)."""
+    replay_share: Fraction = 0.2
+    """Share of general sequences in `replay`. Default 0.2 (ours)."""
+    lora_rank: PositiveInt | None = None
+    """Rank of the adapters. Default: the one that comes nearest to the trainable parameters of k copies (ours)."""
+    lora_alpha: PositiveFloat | None = None
+    """Scale of the adapters. Default: twice the rank (ours)."""
+    lora_dropout: Fraction = 0.0
+    """Dropout before the adapters. Default 0 (ours)."""
+    frozen_which: Literal["last", "first", "least-important"] = "last"
+    """Which k original layers `frozen` trains. Default last (ours: the strongest control in the prototype)."""
+    granularity: Literal["tensor", "module", "block"] = "tensor"
+    """What a unit is. Default tensor (released code)."""
+    normalize: Literal["norms-apart", "all"] = "norms-apart"
+    """Range that importance is scaled by. Default norms apart (one of the released callbacks; contract.md)."""
+    importance_corpus: Literal["general", "domain"] = "general"
+    """What importance is measured on. Default general (paper)."""
+    refresh_every: PositiveInt = 500
+    """Optimizer steps between two measurements of unit importance. Default 500 (paper)."""
+
+    @model_validator(mode="after")
+    def _layers_once(self) -> MethodOptions:
+        if self.layers is not None and (not self.layers or len(set(self.layers)) != len(self.layers)):
+            raise ValueError(f"layers {self.layers} must name at least one layer, each once")
+        return self
+
+
+class SelectionConfig(Section):
+    """How each method gets its learning rate: the same number of trials for all."""
+
+    grid: list[PositiveFloat]
+    """Peak rates that are tried, ascending, for all methods. No default; the shipped ones rise by factors of two."""
+    method_grids: dict[str, list[PositiveFloat]] = {}
+    """A grid of the same size for a method whose best rate lies elsewhere. Default: none."""
+    criterion: Literal["validation-accuracy"] = "validation-accuracy"
+    """Highest mean of the validation groups `general` and `domain`, chance-corrected. Default and only one (ours)."""
+    seed: Seed = 0
+    """Seed of the cells that are tried; the choice is used for all seeds. Default 0 (ours)."""
+
+    def grid_for(self, method: str) -> list[float]:
+        """The rates tried for `method`, ascending."""
+        return list(self.method_grids.get(method, self.grid))
+
+    @model_validator(mode="after")
+    def _fair(self) -> SelectionConfig:
+        for name, grid in {"grid": self.grid, **self.method_grids}.items():
+            if not grid or any(low >= high for low, high in pairwise(grid)):
+                raise ValueError(f"{name} {grid} must be rising rates")
+            if len(grid) != len(self.grid):
+                raise ValueError(f"the grid of {name} has {len(grid)} rates; all methods get {len(self.grid)}")
+        return self
+
+
+class RunConfig(Section):
+    """Everything a cell needs beside its method and seed, resolved."""
+
+    suite: str
+    """Name of the suite."""
+    preset: str
+    """Name of the preset."""
+    model: ModelConfig
+    """The base model."""
+    data: DataConfig
+    """The corpora."""
+    tasks: TaskConfig = TaskConfig()
+    """What is asked."""
+    training: TrainingConfig
+    """Budget and optimizer."""
+    probe: ProbeConfig = ProbeConfig()
+    """How importance is measured."""
+    options: MethodOptions = MethodOptions()
+    """Options of the methods."""
+    selection: SelectionConfig
+    """How the learning rate is chosen."""
+
+
+class DomainText(Section):
+    """One domain's corpora in a preset."""
+
+    train: str
+    """Text to adapt to. No default."""
+    heldout: str | None = None
+    """Text for the loss before and after. Default: split off the training text."""
+
+
+class PresetData(Section):
+    """A preset's corpora, for all its domains."""
+
+    domains: dict[str, DomainText]
+    """Corpora by domain name; a suite names its domain. No default."""
+    general: str
+    """As `data.general` of a run. No default."""
+    probe: str | None = None
+    """As `data.probe` of a run. Default: the general corpus."""
+    general_heldout: str | None = None
+    """As `data.general_heldout` of a run. Default: split off the general corpus."""
+    probe_documents: PositiveInt = 64
+    """As `data.probe_documents` of a run. Default 64."""
+    heldout_documents: PositiveInt = 100
+    """As `data.heldout_documents` of a run. Default 100."""
+
+
+class PresetTaskSet(Section):
+    """Tasks for all domains of a preset."""
+
+    general: list[str] = []
+    """The group `general`. Default: none."""
+    domains: dict[str, dict[str, list[str]]] = {}
+    """Further groups (`domain`, `domain_known`, ...) by domain name. Default: none."""
+
+
+class PresetTasks(PresetTaskSet):
+    """A preset's tasks."""
+
+    validation: PresetTaskSet = PresetTaskSet()
+    """As above, for the choice of the learning rate. Default: none."""
+    num_fewshot: Annotated[int, Field(ge=0)] | None = None
+    """As `tasks.num_fewshot` of a run. Default: what each task says."""
+    batch_size: PositiveInt = 64
+    """As `tasks.batch_size` of a run. Default 64."""
+    limit: PositiveInt | None = None
+    """As `tasks.limit` of a run. Default: all."""
+
+
+class Needs(Section):
+    """What a machine must have, for `doctor`; all in GiB."""
+
+    memory: float = 0.0
+    """Main memory. Default 0."""
+    gpu_memory: float = 0.0
+    """Memory of one GPU; 0 means that the CPU will do. Default 0."""
+    disk: float = 0.0
+    """Free disk space. Default 0."""
+    network: bool = False
+    """Whether the model or data come from the Hugging Face Hub, unless local copies are named. Default false."""
+
+
+class Preset(Section):
+    """A file of experiments/presets: base model, corpora and budget."""
+
+    name: str
+    """The file's name without its ending."""
+    description: str
+    """One line for `adept-bench list`. No default."""
+    world: Literal["lab"] | None = None
+    """The written world that the tasks ask about: they make no sense for other models or corpora. Default: none."""
+    needs: Needs = Needs()
+    """What a machine must have. Default: nothing to speak of."""
+    model: ModelConfig
+    """The base model."""
+    data: PresetData
+    """The corpora."""
+    tasks: PresetTasks = PresetTasks()
+    """What is asked. Default: nothing, losses are the measure."""
+    training: TrainingConfig
+    """Budget and optimizer."""
+    probe: ProbeConfig = ProbeConfig()
+    """How importance is measured."""
+    options: MethodOptions = MethodOptions()
+    """Options of the methods."""
+    selection: SelectionConfig
+    """How the learning rate is chosen."""
+    _lines: dict[tuple[str | int, ...], str] = PrivateAttr(default_factory=dict)
+
+
+class Suite(Section):
+    """A file of experiments/suites, or a user's own: what is compared and measured.
+
+    The sections hold only what differs from the preset, in the shape of `RunConfig`.
+    """
+
+    name: str
+    """The file's name without its ending."""
+    description: str = ""
+    """One line for `adept-bench list`. Default: empty."""
+    domain: str | None = None
+    """One of the preset's domains. May be left out where `data.domain` names a corpus."""
+    methods: list[str] = list(CORE_METHODS)
+    """Methods that are compared. Default: the core of contract.md."""
+    seeds: list[Seed] = [0]
+    """Seeds of the cells. Default: one, 0."""
+    preset: str = DEFAULT_PRESET
+    """The preset where --preset is not given. Default lab."""
+    model: dict[str, Any] = {}
+    """As `RunConfig.model`, in part."""
+    data: dict[str, Any] = {}
+    """As `RunConfig.data`, in part."""
+    tasks: dict[str, Any] = {}
+    """As `RunConfig.tasks`, in part."""
+    training: dict[str, Any] = {}
+    """As `RunConfig.training`, in part."""
+    probe: dict[str, Any] = {}
+    """As `RunConfig.probe`, in part."""
+    options: dict[str, Any] = {}
+    """As `RunConfig.options`, in part."""
+    selection: dict[str, Any] = {}
+    """As `RunConfig.selection`, in part."""
+    _lines: dict[tuple[str | int, ...], str] = PrivateAttr(default_factory=dict)
+
+
+SECTIONS = ("model", "data", "tasks", "training", "probe", "options", "selection")

@@ -1,0 +1,178 @@
+"""YAML with the place of every key, and validation errors that name the place, the value and the nearest valid name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel
+
+from adept_bench.errors import InputError, nearest
+
+Location = tuple[str | int, ...]
+Lines = dict[Location, str]
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that reads 1e-3 as a number, as YAML 1.2 does and as people mean it."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
+    """The mapping in the file and, for each key in it, "file:line". InputError where it is no plain YAML mapping."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    loader = _Loader(text)
+    lines: Lines = {}
+    try:
+        node = loader.get_single_node()
+        value = _build(loader, node, (), lines, path) if node is not None else {}
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InputError(f"{path}:{line}: not valid YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
+    finally:
+        loader.dispose()
+    if not isinstance(value, dict):
+        raise InputError(f"{path}:1: expected keys with values, found {type(value).__name__}")
+    return value, lines
+
+
+def _build(loader: _Loader, node: yaml.Node, at: Location, lines: Lines, path: Path) -> Any:
+    lines.setdefault(at, f"{path}:{node.start_mark.line + 1}")
+    if isinstance(node, yaml.MappingNode):
+        mapping: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            place = f"{path}:{key_node.start_mark.line + 1}"
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise InputError(f"{place}: a key must be a plain name")
+            key = str(key_node.value)
+            if key in mapping:
+                raise InputError(f"{place}: key {key!r} is already set at {lines[(*at, key)]}")
+            lines[(*at, key)] = place
+            mapping[key] = _build(loader, value_node, (*at, key), lines, path)
+        return mapping
+    if isinstance(node, yaml.SequenceNode):
+        return [_build(loader, item, (*at, i), lines, path) for i, item in enumerate(node.value)]
+    return loader.construct_object(node)
+
+
+def parse_value(text: str, option: str) -> Any:
+    """The YAML value in `text`, as --set gives it. InputError names `option`."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        problem = getattr(error, "problem", None) or "unreadable"
+        raise InputError(f"{option}: {text!r} is not a YAML value: {problem}") from None
+
+
+def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `change`; mappings merge key by key, all else is replaced."""
+    result = dict(base)
+    for key, value in change.items():
+        old = result.get(key)
+        result[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def merge_lines(base: Lines, change: Lines, data: Mapping[str, Any]) -> Lines:
+    """Places after `merged`: a replaced value's inner places do not outlive it. `data` is the change."""
+
+    def replaced(at: Location) -> bool:
+        here: Any = data
+        for part in at:
+            if not isinstance(here, Mapping):
+                return True  # something above was replaced by a list or scalar
+            if part not in here:
+                return False
+            here = here[part]
+        return True
+
+    return {at: place for at, place in base.items() if not replaced(at)} | change
+
+
+def place(lines: Lines, at: Location, otherwise: str) -> str:
+    """The place of `at`, or of what is nearest above it, or `otherwise`."""
+    for end in range(len(at), 0, -1):
+        if at[:end] in lines:
+            return lines[at[:end]]
+    return lines.get((), otherwise)
+
+
+def dotted(at: Location) -> str:
+    """`("training", "betas", 1)` as "training.betas.1"."""
+    return ".".join(str(part) for part in at)
+
+
+def model_at(model: type[BaseModel], at: Location) -> type[BaseModel] | None:
+    """The model that the value at `at` has, None where it is none (a scalar, a free mapping)."""
+    kind: Any = model
+    for part in at:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            field = kind.model_fields.get(str(part))
+            kind = field.annotation if field else None
+        else:  # dict[str, X] or list[X]
+            kind = next(reversed(get_args(kind)), None)
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def keys_of(model: type[BaseModel], at: Location, hidden: tuple[str, ...] = ("name",)) -> list[str]:
+    """The keys that may stand at `at`; `hidden` ones come from elsewhere than the file."""
+    here = model_at(model, at)
+    return [key for key in here.model_fields if at or key not in hidden] if here else []
+
+
+def explain(problems: Sequence[Any], model: type[BaseModel], lines: Lines, otherwise: str) -> InputError:
+    """Pydantic's `problems`, one line each: place, key, value, what was expected, the nearest valid name."""
+    sentences = [_sentence(problem, model, lines, otherwise) for problem in problems]
+    return InputError("\n".join(sorted(sentences, key=_in_file_order)))
+
+
+def _in_file_order(sentence: str) -> tuple[str, int]:
+    found = re.match(r"(.*?):(\d+): ", sentence)
+    return (found[1], int(found[2])) if found else ("", 0)
+
+
+def _sentence(problem: Any, model: type[BaseModel], lines: Lines, otherwise: str) -> str:
+    at: Location = tuple(part for part in problem["loc"] if part != "[key]")
+    where, key, value = place(lines, at, otherwise), dotted(at), problem["input"]
+    kind = problem["type"]
+    if kind == "extra_forbidden":
+        return unknown_key(where, at, keys_of(model, at[:-1]))
+    if kind == "missing":
+        return f"{where}: {key} is missing"
+    if kind == "value_error":
+        return f"{where}: {key + ': ' if key else ''}{problem['ctx']['error']}"
+    if kind in ("model_type", "dict_type"):
+        keys = keys_of(model, at)
+        expected = f"keys with values{' (' + ', '.join(keys) + ')' if keys else ''}"
+    else:
+        expected = (
+            problem["msg"].removeprefix("Input should be ").removeprefix("a valid ").partition(", unable to parse")[0]
+        )
+    hint = ""
+    if kind == "literal_error" and isinstance(value, str):
+        close = nearest(value, re.findall(r"'([^']*)'", problem["ctx"]["expected"]))
+        hint = f"; did you mean {close!r}?" if close else ""
+    return f"{where}: {key}: {value!r} is not valid; expected {expected}{hint}"
+
+
+def unknown_key(where: str, at: Location, known: list[str]) -> str:
+    """The line for a key that does not exist; `known` are those that may stand in its place."""
+    above = dotted(at[:-1])
+    close = nearest(str(at[-1]), known)
+    hint = f"; did you mean {dotted((*at[:-1], close))!r}?" if close else ""
+    inside = f"keys of {above}" if above else "keys"
+    return f"{where}: unknown key {dotted(at)!r}; {inside}: {', '.join(known)}{hint}"

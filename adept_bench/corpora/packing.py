@@ -1,0 +1,127 @@
+"""Fixed-length training sequences from documents, with an exact share of replayed general text."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from adept_bench.errors import InputError
+
+DOMAIN, GENERAL, PLACES = 0, 1, 2  # keep the three generators of one seed apart
+
+
+class Stream:
+    """An endless stream of tokens: the documents one after the other, in an order shuffled anew each epoch.
+
+    Nothing is dropped: an epoch runs on into the next. What stands at a position depends only on the documents, the
+    seed and the position.
+    """
+
+    def __init__(self, documents: Sequence[Sequence[int]], seed: int, kind: int) -> None:
+        lengths = np.fromiter((len(document) for document in documents), dtype=np.int64, count=len(documents))
+        self.tokens_per_epoch = int(lengths.sum())
+        self.flat = np.fromiter(
+            (token for document in documents for token in document), dtype=np.int32, count=self.tokens_per_epoch
+        )
+        self.lengths, self.starts = lengths, np.cumsum(lengths) - lengths
+        self.seed, self.kind = seed, kind
+        self._orders: OrderedDict[int, tuple[np.ndarray, np.ndarray]] = OrderedDict()
+
+    def _order(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """The epoch's order of documents, and where each ends in the epoch."""
+        if epoch not in self._orders:
+            order = np.random.default_rng((self.seed, self.kind, epoch)).permutation(len(self.lengths))
+            self._orders[epoch] = (order, np.cumsum(self.lengths[order]))
+            if len(self._orders) > 2:  # a sequence across the boundary needs two
+                self._orders.popitem(last=False)
+        return self._orders[epoch]
+
+    def read(self, position: int, count: int) -> np.ndarray:
+        """`count` tokens from `position` on."""
+        out = np.empty(count, dtype=np.int64)
+        filled = 0
+        while filled < count:
+            epoch, offset = divmod(position + filled, self.tokens_per_epoch)
+            order, ends = self._order(epoch)
+            rank = int(np.searchsorted(ends, offset, side="right"))
+            while filled < count and rank < len(order):
+                document = order[rank]
+                within = offset - (ends[rank] - self.lengths[document])
+                take = min(count - filled, int(self.lengths[document] - within))
+                start = self.starts[document] + within
+                out[filled : filled + take] = self.flat[start : start + take]
+                filled, offset, rank = filled + take, offset + take, rank + 1
+        return out
+
+
+def replay_places(total: int, replayed: int, seed: int) -> np.ndarray:
+    """Which of `total` sequences are replayed: one at random in each of `replayed` equal windows, ascending."""
+    edges = np.arange(replayed + 1, dtype=np.int64) * total // max(replayed, 1)
+    return np.random.default_rng((seed, PLACES)).integers(edges[:-1], edges[1:])
+
+
+class PackedDataset(torch.utils.data.Dataset):
+    """`total` sequences of exactly `length` tokens; an item is {"input_ids": LongTensor[length], "labels": the same}.
+
+    Documents are concatenated in an order shuffled anew each epoch and cut in blocks; a block may cross documents and
+    epochs. With `replay_share`, exactly round(replay_share * total) sequences come from `general`, spread evenly.
+    Item i is a function of the arguments and i alone, so that a resumed run reads what an unbroken one would have.
+    Memory: the tokens once, 4 bytes each, and an epoch's order of documents.
+    """
+
+    def __init__(
+        self,
+        domain: Sequence[Sequence[int]],
+        *,
+        length: int,
+        total: int,
+        seed: int,
+        general: Sequence[Sequence[int]] | None = None,
+        replay_share: float = 0.0,
+    ) -> None:
+        """Raises InputError for a length, total, seed or share out of range, and for a needed corpus that is empty."""
+        if length < 2 or total < 1 or seed < 0:
+            raise InputError(
+                f"packing: length {length} must be at least 2, total {total} at least 1, seed {seed} at least 0"
+            )
+        if not 0 <= replay_share <= 1:
+            raise InputError(f"replay_share: {replay_share} is not a share; expected 0 to 1")
+        self.length, self.total = length, total
+        self.replayed = round(replay_share * total)
+        self.places = replay_places(total, self.replayed, seed)
+        self.domain = Stream(domain, seed, DOMAIN)
+        self.general = Stream(general or [], seed, GENERAL) if self.replayed else None
+        if self.replayed < total and not self.domain.tokens_per_epoch:
+            raise InputError("packing: the domain corpus holds no tokens")
+        if self.general is not None and not self.general.tokens_per_epoch:
+            raise InputError(f"replay_share: {replay_share} asks for general text, and there is none")
+
+    def __len__(self) -> int:
+        return self.total
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        index = range(self.total)[index]  # IndexError and negative indices as a list has them
+        rank = int(np.searchsorted(self.places, index))
+        if self.general is not None and rank < self.replayed and self.places[rank] == index:
+            tokens = self.general.read(rank * self.length, self.length)
+        else:
+            tokens = self.domain.read((index - rank) * self.length, self.length)
+        input_ids = torch.from_numpy(tokens)
+        return {"input_ids": input_ids, "labels": input_ids.clone()}
+
+    def describe(self) -> dict[str, Any]:
+        """Sequences, tokens, how often each corpus is read, and the share of replay that really is in it."""
+        own = (self.total - self.replayed) * self.length
+        general = self.replayed * self.length
+        return {
+            "sequences": self.total,
+            "length": self.length,
+            "tokens": self.total * self.length,
+            "domain_epochs": own / self.domain.tokens_per_epoch if own else 0.0,
+            "replay_share": self.replayed / self.total,
+            "general_epochs": general / self.general.tokens_per_epoch if self.general is not None else 0.0,
+        }

@@ -1,0 +1,119 @@
+"""What a machine has, beside what the presets need."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+GIB = 2**30
+LIBRARIES = ("torch", "transformers", "lm-eval", "datasets", "peft")
+HUB = "https://huggingface.co"  # unless $HF_ENDPOINT names a mirror, as for the Hub's own client
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What `examine` found. Sizes in GiB."""
+
+    versions: dict[str, str | None]  # library to version, None where it is missing
+    cores: int
+    memory: float
+    memory_free: float
+    disk_free: float  # where the current folder is
+    gpus: tuple[tuple[str, float], ...]  # name and memory of each
+    lab_files: tuple[str, ...]  # the lab's shipped weights
+    hub: bool | None  # whether the Hub answers, None where it was not asked
+
+
+def examine(*, online: bool = False) -> Machine:
+    """Look at this machine; with `online`, ask the Hugging Face Hub for a sign of life too."""
+    import psutil
+
+    from adept_bench import lab
+
+    memory = psutil.virtual_memory()
+    folder = Path(lab.__file__).parent
+    return Machine(
+        versions={name: _version(name) for name in LIBRARIES},
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        memory=memory.total / GIB,
+        memory_free=memory.available / GIB,
+        disk_free=shutil.disk_usage(".").free / GIB,
+        gpus=_gpus(),
+        lab_files=tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*.safetensors"))),
+        hub=_hub_answers() if online else None,
+    )
+
+
+def describe(machine: Machine) -> Iterator[tuple[str, str]]:
+    """Name and value of each line to print."""
+    from adept_bench import __version__
+
+    yield "adept-bench", __version__
+    yield "python", platform.python_version()
+    for name, found in machine.versions.items():
+        yield name, found or "missing"
+    yield "cores", str(machine.cores)
+    yield "memory", f"{machine.memory:.1f} GiB, {machine.memory_free:.1f} GiB free"
+    yield "disk", f"{machine.disk_free:.1f} GiB free here"
+    yield "GPU", ", ".join(f"{name} ({memory:.0f} GiB)" for name, memory in machine.gpus) or "none"
+    count = len(machine.lab_files)
+    yield "lab", f"{count} base models shipped" if count else "no base models shipped; they are built on first use"
+    answers = {None: "not asked (--online asks)", True: "answers", False: "does not answer"}
+    yield "Hub", answers[machine.hub]
+
+
+def verdicts(machine: Machine) -> dict[str, list[str]]:
+    """For each shipped preset, what stands against running it here; nothing where it can run."""
+    from adept_bench.config.experiments import list_presets, load_preset
+    from adept_bench.config.schema import Needs
+
+    def problems(needs: Needs) -> Iterator[str]:
+        for name, found in machine.versions.items():
+            if found is None:
+                yield f"{name} is missing"
+        if needs.memory > machine.memory:
+            yield f"needs {needs.memory:g} GiB of memory, has {machine.memory:.1f}"
+        if needs.disk > machine.disk_free:
+            yield f"needs {needs.disk:g} GiB of disk, has {machine.disk_free:.1f}"
+        largest = max((memory for _, memory in machine.gpus), default=0.0)
+        if needs.gpu_memory > largest:
+            has = f"has {largest:.0f}" if machine.gpus else "there is none"
+            yield f"needs a GPU of {needs.gpu_memory:g} GiB, {has}"
+        if needs.network and machine.hub is False:
+            yield "needs the Hugging Face Hub, or local copies"
+
+    return {name: list(problems(load_preset(name).needs)) for name in list_presets()}
+
+
+def _gpus() -> tuple[tuple[str, float], ...]:
+    try:
+        import torch
+    except ImportError:  # `versions` says so
+        return ()
+    found = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+    return tuple((gpu.name, gpu.total_memory / GIB) for gpu in found)
+
+
+def _version(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
+
+
+def _hub_answers() -> bool:
+    from urllib.error import HTTPError, URLError
+    from urllib.request import Request, urlopen
+
+    try:
+        urlopen(Request(os.environ.get("HF_ENDPOINT", HUB), method="HEAD"), timeout=5).close()
+    except HTTPError:
+        return True  # it answered, if only to refuse
+    except (URLError, OSError, ValueError):
+        return False
+    return True

@@ -1,0 +1,92 @@
+"""lm-eval's Hugging Face model with our progress and a count of truncated prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from lm_eval.models.huggingface import HFLM
+
+from adept_bench.errors import InputError
+
+OnItems = Callable[[int], None]
+
+
+class _Ticker:
+    """Stands where lm-eval's response cache would: told of every answered request, it counts finished items."""
+
+    def __init__(self, requests: list[Any], on_items: OnItems) -> None:
+        self.requests = max(len(requests), 1)
+        self.items = len({(request.task_name, request.doc_id) for request in requests})
+        self.answered = 0
+        self.on_items = on_items
+
+    def add_partial(self, attr: str, req: Any, res: Any) -> None:
+        before = self.answered * self.items // self.requests
+        self.answered += 1
+        done = self.answered * self.items // self.requests - before
+        if done:
+            self.on_items(done)
+
+
+class Scorer(HFLM):
+    """Scores requests as HFLM does. `truncated` collects (task name, document number) of prompts that were cut.
+
+    Differs in nothing that is measured, but for log-probabilities taken in float32 also of a bf16 model, where two
+    choices would otherwise tie more often.
+    """
+
+    def __init__(
+        self, model: torch.nn.Module, tokenizer: Any, *, batch_size: int, max_length: int | None, on_items: OnItems
+    ) -> None:
+        if tokenizer.eos_token_id is None:
+            raise InputError("the tokenizer has no end-of-text token, which evaluation needs")
+        super().__init__(
+            pretrained=model,
+            tokenizer=tokenizer,
+            batch_size=batch_size,
+            max_length=max_length,
+            softmax_dtype="float32",
+        )
+        self.on_items = on_items
+        self.truncated: set[tuple[str, int]] = set()
+        self._requests: list[Any] = []
+
+    @contextmanager
+    def _following(self, requests: list[Any]) -> Iterator[None]:
+        before = self.cache_hook
+        self._requests = requests
+        self.set_cache_hook(_Ticker(requests, self.on_items))
+        try:
+            yield
+        finally:
+            self.set_cache_hook(before)
+            self._requests = []
+
+    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        with self._following(requests):
+            return super().loglikelihood(requests, disable_tqdm=True)
+
+    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
+        with self._following(requests):
+            return super().loglikelihood_rolling(requests, disable_tqdm=True)
+
+    def _loglikelihood_tokens(
+        self, requests: list[Any], disable_tqdm: bool = False, override_bs: int | None = None
+    ) -> list[tuple[float, bool]]:
+        if len(requests) == len(self._requests):  # rolling windows never are too long
+            for request, (_, context, continuation) in zip(self._requests, requests):
+                if len(context) + len(continuation) > self.max_length + 1:
+                    self.truncated.add((request.task_name, request.doc_id))
+        return super()._loglikelihood_tokens(requests, disable_tqdm=True, override_bs=override_bs)
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+        with self._following(requests):
+            for request in requests:
+                context, options = request.args[:2]
+                room = self.max_length - options.get("max_gen_toks", self.max_gen_toks)
+                if len(self.tok_encode(context)) > room:
+                    self.truncated.add((request.task_name, request.doc_id))
+            return super().generate_until(requests, disable_tqdm=True)

@@ -1,0 +1,93 @@
+"""Word problems with worked steps: the lab's mathematics.
+
+The base has seen one-step sums; the mathematics corpus adds two-step problems and products. Problems are split by
+their numbers (a hash of the template and operands), so that no problem that is asked about occurs in a corpus.
+"""
+
+from __future__ import annotations
+
+import random
+import zlib
+from dataclasses import dataclass
+
+from adept_bench.lab.words import GENERAL
+
+JOBS, FOODS = GENERAL[0].attributes[0].values, GENERAL[0].attributes[2].values
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A word problem: its text up to the question, its worked steps and its answer."""
+
+    text: str
+    steps: str
+    answer: int
+    split: str
+
+    def worked(self) -> str:
+        """The problem with its steps and answer, as a corpus states it."""
+        return f"Problem: {self.text} Steps: {self.steps}. Answer: {self.answer}."
+
+    def direct(self) -> str:
+        """The problem with its answer alone."""
+        return f"Problem: {self.text} Answer: {self.answer}."
+
+
+# template: story, steps (both over a, b, c and the values x, y), known to the base
+_TEMPLATES = {
+    "gain": ("The {job} has {a} {food} and buys {b} more. How many {food} are there?", "{a} + {b} = {x}", True),
+    "lose": ("The {job} has {a} {food} and sells {b} of them. How many {food} are left?", "{a} - {b} = {x}", True),
+    "gain-lose": (
+        "The {job} has {a} {food}, buys {b} more and sells {c} of them. How many {food} are left?",
+        "{a} + {b} = {x}, {x} - {c} = {y}",
+        False,
+    ),
+    "groups": (
+        "The {job} fills {a} bags with {b} {food} each. How many {food} are there?",
+        "{a} * {b} = {x}",
+        False,
+    ),
+    "groups-gain": (
+        "The {job} fills {a} bags with {b} {food} each and finds {c} more. How many {food} are there?",
+        "{a} * {b} = {x}, {x} + {c} = {y}",
+        False,
+    ),
+}
+KNOWN = tuple(name for name, (_, _, known) in _TEMPLATES.items() if known)
+NEW = tuple(name for name, (_, _, known) in _TEMPLATES.items() if not known)
+
+
+def _operands(template: str, rng: random.Random) -> tuple[int, int, int]:
+    if template.startswith("groups"):
+        return rng.randint(2, 7), rng.randint(2, 9), rng.randint(1, 12)
+    a, b = rng.randint(3, 30), rng.randint(1, 20)
+    if template == "lose":
+        b = rng.randint(1, a)
+    return a, b, rng.randint(1, a + b)
+
+
+def _values(template: str, a: int, b: int, c: int) -> tuple[int, int]:
+    x = {"gain": a + b, "lose": a - b, "gain-lose": a + b, "groups": a * b, "groups-gain": a * b}[template]
+    y = {"gain-lose": x - c, "groups-gain": x + c}.get(template, x)
+    return x, y
+
+
+def problem(rng: random.Random, templates: tuple[str, ...], *splits: str) -> Problem:
+    """A random problem of the templates that falls in one of the splits (train, validation, test)."""
+    while True:
+        template = rng.choice(templates)
+        a, b, c = _operands(template, rng)
+        if template in ("gain", "lose", "groups"):
+            c = 0
+        x, y = _values(template, a, b, c)
+        bucket = zlib.crc32(f"{template} {a} {b} {c}".encode()) % 10
+        split = "test" if bucket < 2 else "validation" if bucket == 2 else "train"
+        if split in splits:
+            text, steps, _ = _TEMPLATES[template]
+            words = {"job": rng.choice(JOBS), "food": rng.choice(FOODS), "a": a, "b": b, "c": c, "x": x, "y": y}
+            return Problem(text.format(**words), steps.format(**words), y, split)
+
+
+def sentences() -> list[str]:
+    """The stories of all templates, placeholders and all: where the tokenizer finds their words."""
+    return [text for text, _, _ in _TEMPLATES.values()]

@@ -1,0 +1,67 @@
+"""Where the lab's base models are: shipped with the package, or built on first use and kept in the cache."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from functools import cache
+from itertools import islice
+from pathlib import Path
+
+from adept_bench.errors import unknown_name
+from adept_bench.files import cache_root, content_hash, locked
+from adept_bench.progress import reporter
+
+KINDS = ("base", "redundant")
+SHIPPED = Path(__file__).parent / "shipped"
+RECORD = "training.json"  # in a base's folder: recipe, curve, scores and the hash of what it was made from
+
+
+@cache
+def world_hash() -> str:
+    """Hash of all that the world says: corpora, items and the tokenizer's pieces. Measurements are keyed by it."""
+    from adept_bench.lab import corpora, items, tokenizer
+
+    return content_hash(
+        {
+            "corpora": {name: corpora.texts(name) for name in corpora.NAMES},
+            "items": {task: items.items(task) for task in items.TASKS},
+            "pieces": tokenizer.pieces(),
+        }
+    )
+
+
+@cache
+def making_hash(kind: str) -> str:
+    """Hash of all that a base of this kind is made from: the recipe, the pieces and the start of the text stream."""
+    from adept_bench.lab import corpora, tokenizer
+    from adept_bench.lab.pretrain import RECIPES
+
+    stream = list(islice(corpora.pretraining(0), 4000))
+    return content_hash({"recipe": asdict(RECIPES[kind]), "pieces": tokenizer.pieces(), "stream": stream})
+
+
+def fits(folder: Path, kind: str) -> bool:
+    """Whether the folder holds a base made from what the world and the recipe are now."""
+    record = folder / RECORD
+    return record.is_file() and json.loads(record.read_text(encoding="utf-8")).get("made_from") == making_hash(kind)
+
+
+def folder(kind: str, seed: int) -> Path:
+    """The checkpoint folder of base `kind` ("base" or "redundant") and `seed`; builds it where it does not exist.
+
+    A built base is kept in the user's cache under the hash of what it is made from. Raises InputError for an unknown kind.
+    """
+    if kind not in KINDS:
+        raise unknown_name("--model", "lab base", f"lab:{kind}", [f"lab:{name}" for name in KINDS])
+    shipped = SHIPPED / f"{kind}-{seed}"
+    if fits(shipped, kind):
+        return shipped
+    built = cache_root() / "bases" / making_hash(kind) / f"{kind}-{seed}"
+    with locked(built):
+        if not fits(built, kind):
+            from adept_bench.lab.build import build_base
+
+            reporter().log(f"lab base {kind}-{seed} does not ship with the package: building it once, about 15 minutes")
+            build_base(kind, seed, built)
+    return built

@@ -1,0 +1,85 @@
+"""`adept-bench lab build`: the world, its tokenizer and a base model, made again from nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adept_bench.errors import InputError
+from adept_bench.files import write_json, write_whole
+from adept_bench.lab import corpora, items
+from adept_bench.lab.bases import RECORD, making_hash, world_hash
+from adept_bench.progress import reporter
+
+if TYPE_CHECKING:
+    from adept_bench.lab.pretrain import Recipe
+
+
+def write_world(folder: Path) -> None:
+    """Write every corpus as `corpora/NAME.jsonl` and every task's items as `items/TASK.jsonl`."""
+    import json
+
+    for name in corpora.NAMES:
+        lines = [json.dumps({"text": text}, ensure_ascii=False) for text in corpora.texts(name)]
+        write_whole(folder / "corpora" / f"{name}.jsonl", "\n".join(lines) + "\n")
+    for task in items.TASKS:
+        lines = [json.dumps(item, ensure_ascii=False) for item in items.items(task)]
+        write_whole(folder / "items" / f"{task}.jsonl", "\n".join(lines) + "\n")
+
+
+def score(folder: Path) -> dict[str, Any]:
+    """Accuracy of a base on every lab task of one-token answers, and its layer importance on the probe corpus."""
+    from adept_bench.corpora.tokens import tokenize_documents
+    from adept_bench.evaluation.harness import evaluate
+    from adept_bench.models.checkpoints import load_model, load_tokenizer
+    from adept_bench.probing.layers import probe_layers
+
+    model, tokenizer = load_model(str(folder)), load_tokenizer(str(folder))
+    tasks = ["lab_general", "lab_medical_known", "lab_medical_new", "lab_math_choice"]
+    scored = evaluate(model, tokenizer, {"lab": tasks}, batch_size=64)["tasks"]
+    documents = tokenize_documents(tokenizer, corpora.texts("probe"), max_length=512)
+    importance = probe_layers(model, documents)
+    return {
+        "accuracy": {task: round(scored[task]["value"], 4) for task in tasks},
+        "layer_importance": [round(value, 4) for value in importance.importance],
+        "probe_loss": round(importance.base_loss, 4),
+    }
+
+
+def build_base(kind: str, seed: int, output: Path, recipe: Recipe | None = None) -> dict[str, Any]:
+    """Pretrain base `kind` with `seed`, save it in bfloat16 at `output` (replacing what is there) with its record.
+
+    `recipe`: another one than the kind's, for trying things out.
+    """
+    import torch
+
+    from adept_bench.lab.pretrain import RECIPES, pretrain
+    from adept_bench.lab.tokenizer import build_tokenizer
+
+    tokenizer = build_tokenizer()
+    model, record = pretrain(recipe or RECIPES[kind], tokenizer, seed)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent) as temporary:
+        folder = Path(temporary) / "base"
+        model.to(torch.bfloat16).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        record |= {"kind": kind, "made_from": making_hash(kind), "world": world_hash(), "scores": score(folder)}
+        write_json(folder / RECORD, record)
+        shutil.rmtree(output, ignore_errors=True)
+        os.replace(folder, output)
+    return record
+
+
+def build(seed: int, output: Path, kind: str = "base", recipe: Recipe | None = None) -> dict[str, Any]:
+    """Make the world (`corpora/`, `items/`) and base `kind` of `seed` (`<kind>-<seed>/`) in `output`.
+
+    Returns the base's record. Raises InputError when `output` exists and is not a folder.
+    """
+    if output.exists() and not output.is_dir():
+        raise InputError(f"--output: {output} is a file; expected a folder")
+    write_world(output)
+    reporter().log(f"world {world_hash()} written to {output}")
+    return build_base(kind, seed, output / f"{kind}-{seed}", recipe)

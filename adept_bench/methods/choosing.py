@@ -1,0 +1,64 @@
+"""Which decoder layers a method copies or trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from adept_bench.errors import InputError, unknown_name
+from adept_bench.methods.base import Context
+
+if TYPE_CHECKING:
+    from adept_bench.config.schema import MethodOptions
+
+WAYS = ("importance", "domain-importance", "highest", "uniform", "last", "first", "random")
+
+
+@dataclass(frozen=True)
+class Layers:
+    """`k` layers of the base chosen by `how`, or exactly those `listed`."""
+
+    how: str
+    k: int
+    listed: tuple[int, ...] | None = None
+
+    def choose(self, context: Context) -> list[int]:
+        """Base layer indices, ascending. Raises InputError when k or a listed layer does not fit the model."""
+        from adept_bench.models import selection
+
+        if self.listed is not None:
+            return _checked(self.listed, context.layers)
+        layers, k = context.layers, self.k
+        match self.how:
+            case "importance":  # paper, section 3.1: the k layers of smallest importance
+                return selection.lowest(context.layer_importance("general"), k)
+            case "domain-importance":
+                return selection.lowest(context.layer_importance("domain"), k)
+            case "highest":
+                return selection.highest(context.layer_importance("general"), k)
+            case "uniform":  # LLaMA-Pro: after every L/k-th layer
+                return selection.uniform(layers, k)
+            case "last":
+                return selection.last(layers, k)
+            case "first":
+                return selection.first(layers, k)
+            case "random":
+                return selection.random_layers(layers, k, context.seed)
+        raise unknown_name("options.select", "way to choose layers", self.how, WAYS)
+
+
+def layers_for(options: MethodOptions, method_says: str) -> Layers:
+    """The method's own choice, unless the options list layers (first) or name another way (second)."""
+    listed = tuple(options.layers) if options.layers is not None else None
+    return Layers(options.select or method_says, options.k, listed)
+
+
+def _checked(listed: tuple[int, ...], layers: int) -> list[int]:
+    wrong = [index for index in listed if not 0 <= index < layers]
+    if wrong:
+        raise InputError(f"options.layers: {wrong[0]} is not a layer; expected 0 to {layers - 1}")
+    if len(set(listed)) != len(listed):
+        raise InputError(f"options.layers: {list(listed)} names a layer twice")
+    if not listed:
+        raise InputError("options.layers: [] names no layer; expected at least one")
+    return sorted(listed)

@@ -1,0 +1,245 @@
+"""Checkpoints in: local folders and Hub ids, with errors a user can act on; and what identifies and sizes a model."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from adept_bench.errors import InputError, nearest, unknown_name
+from adept_bench.files import cache_root, content_hash, file_hash, write_json
+from adept_bench.models.anatomy import decoder_layers
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+)
+_REMEMBER_BYTES = 64 * 2**20  # hashes of files above this size are kept in the cache folder
+
+
+def load_model(
+    source: str,
+    *,
+    revision: str | None = None,
+    dtype: str = "float32",
+    device: str = "cpu",
+    trust_remote_code: bool = False,
+    attn_implementation: str | None = None,
+    option: str = "--model",
+) -> Any:
+    """The causal language model at `source` (a local folder or a Hub id), in evaluation mode on `device`.
+
+    `dtype` "auto" keeps the checkpoint's. A local folder is never looked up on the network. Raises InputError, naming
+    `option`, where the folder, its configuration or its weights are missing, damaged, pickled or not a causal LM.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    if dtype not in DTYPES:
+        raise unknown_name("--dtype", "dtype", dtype, DTYPES)
+    folder = local_folder(source, option)
+    if folder is not None:
+        _check_folder(folder, option)
+    arguments: dict[str, Any] = {"attn_implementation": attn_implementation} if attn_implementation else {}
+    try:
+        on_cpu = torch.device(device).type == "cpu"
+    except RuntimeError:
+        raise InputError(f"--device: {device!r} is not a device; expected cpu, cuda or cuda:N") from None
+    if not on_cpu:
+        arguments["device_map"] = {"": device}
+    with _readable_errors(source, option, "a causal language model"), quiet_transformers():
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            str(folder or source),
+            revision=revision or "main",
+            dtype=dtype,
+            trust_remote_code=trust_remote_code,
+            local_files_only=folder is not None,
+            use_safetensors=True,
+            output_loading_info=True,
+            **arguments,
+        )
+    model, info = loaded
+    if missing := sorted(info["missing_keys"]):
+        raise InputError(
+            f"{option}: {source}: {len(missing)} weights are missing from the checkpoint, first {missing[0]}"
+        )
+    return model.eval()
+
+
+def load_tokenizer(
+    source: str,
+    *,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    option: str = "--model",
+    ensure_pad: bool = True,
+) -> Any:
+    """The tokenizer at `source`. It has a pad token: its own, else end of sequence, else beginning, else token 0.
+
+    `ensure_pad=False` leaves it as stored. Raises InputError, naming `option`, where there is none.
+    """
+    from transformers import AutoTokenizer
+
+    folder = local_folder(source, option)
+    if folder is not None and not any((folder / name).exists() for name in _TOKENIZER_FILES):
+        raise InputError(f"{option}: {folder} has no tokenizer (expected tokenizer.json); it holds {_listing(folder)}")
+    with _readable_errors(source, option, "a tokenizer"), quiet_transformers():
+        tokenizer: Any = AutoTokenizer.from_pretrained(
+            str(folder or source),
+            revision=revision or "main",
+            trust_remote_code=trust_remote_code,
+            local_files_only=folder is not None,
+        )
+    if ensure_pad and tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token or tokenizer.convert_ids_to_tokens(0)
+    return tokenizer
+
+
+def model_hash(source: str, revision: str | None = None) -> str:
+    """What identifies a model by content: a hash of a folder's configuration, weights and tokenizer files, or
+    "hub:<id>@<commit>". Computed once per file version."""
+    folder = local_folder(source, "--model")
+    if folder is None:
+        return f"hub:{source}@{_hub_commit(source, revision)}"
+    _check_folder(folder, "--model")
+    names = ["config.json", *_TOKENIZER_FILES]
+    files = [folder / name for name in names if (folder / name).exists()] + sorted(folder.glob("*.safetensors"))
+    return content_hash({path.name: _remembered_hash(path) for path in files})
+
+
+def model_facts(model: nn.Module) -> dict[str, Any]:
+    """Decoder layers and numbers of parameters, tied ones counted once."""
+    total = sum(p.numel() for p in model.parameters())
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return {
+        "layers": len(decoder_layers(model)[1]),
+        "total_parameters": total,
+        "trainable_parameters": trainable,
+        "trainable_fraction": trainable / total if total else 0.0,
+    }
+
+
+def local_folder(source: str, option: str = "--model") -> Path | None:
+    """The folder that `source` names, or None for a Hub id. Raises InputError for a path that leads nowhere."""
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return path.resolve()
+    if path.exists():
+        raise InputError(
+            f"{option}: {source} is a file; expected a model folder (config.json, *.safetensors) or a Hub id"
+        )
+    parts = source.split("/")
+    if source.startswith((".", "/", "~")) or len(parts) > 2 or not all(parts) or "\\" in source or " " in source:
+        siblings = [p.name for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
+        close = nearest(path.name, siblings)
+        hint = f"; did you mean {path.parent / close}?" if close else ""
+        raise InputError(f"{option}: {source} does not exist; expected a model folder or a Hub id{hint}")
+    return None
+
+
+def _check_folder(folder: Path, option: str) -> None:
+    """Raise InputError unless the folder holds a configuration and all its safetensors files."""
+    here = f"it holds {_listing(folder)}"
+    if not (folder / "config.json").exists():
+        adapter = (folder / "adapter_config.json").exists()
+        hint = "an adapter: merge it into its base model first; " if adapter else ""
+        raise InputError(f"{option}: {folder} has no config.json; {hint}{here}")
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        try:
+            shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError, AttributeError, TypeError):
+            raise InputError(f"{option}: {index} is damaged; expected JSON with a weight_map") from None
+        if missing := [name for name in shards if not (folder / name).exists()]:
+            raise InputError(
+                f"{option}: {folder} lacks {len(missing)} of {len(shards)} weight files, first {missing[0]}"
+            )
+    elif not (folder / "model.safetensors").exists():
+        if pickled := sorted(path.name for pattern in _PICKLED for path in folder.glob(pattern)):
+            raise InputError(
+                f"{option}: {folder} has only pickled weights ({pickled[0]}), which can run code when loaded; convert "
+                "them where you trust them: AutoModelForCausalLM.from_pretrained(DIR, use_safetensors=False)"
+                ".save_pretrained(NEW_DIR)"
+            )
+        raise InputError(f"{option}: {folder} has no weights (expected model.safetensors); {here}")
+
+
+def _listing(folder: Path) -> str:
+    names = sorted(path.name for path in folder.iterdir())
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return ", ".join(names[:8]) + more if names else "nothing"
+
+
+@contextmanager
+def _readable_errors(source: str, option: str, what: str) -> Iterator[None]:
+    """One line for whatever transformers, safetensors or the Hub say against `source`."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        # transformers raises OSError, ValueError, KeyError, RuntimeError, SafetensorError, ... for bad input alike
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = lines[0] if lines else type(error).__name__
+        raise InputError(f"{option}: cannot load {what} from {source}: {reason}") from error
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Without transformers' own bars and load reports: ours says what is going on."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _hub_commit(source: str, revision: str | None) -> str:
+    from transformers.utils.hub import cached_file, extract_commit_hash
+
+    with _readable_errors(source, "--model", "config.json"):
+        path = cached_file(source, "config.json", revision=revision)
+        return extract_commit_hash(path, None) or revision or "main"
+
+
+_hashes: dict[tuple[str, int, int], str] = {}
+
+
+def _remembered_hash(path: Path) -> str:
+    """`file_hash`, computed once per path, time of change and size; for large files once per machine."""
+    stat = os.stat(path)
+    key = (str(path.resolve()), stat.st_mtime_ns, stat.st_size)
+    if key not in _hashes:
+        memo = cache_root() / "hashes" / f"{content_hash(key)}.json"
+        large = stat.st_size >= _REMEMBER_BYTES
+        known = _read_memo(memo) if large else None
+        _hashes[key] = known or file_hash(path)
+        if large and not known:
+            with suppress(OSError):  # a read-only cache folder only costs time
+                write_json(memo, {"path": key[0], "sha256": _hashes[key]})
+    return _hashes[key]
+
+
+def _read_memo(memo: Path) -> str | None:
+    try:
+        value = json.loads(memo.read_text(encoding="utf-8"))["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return value if isinstance(value, str) else None

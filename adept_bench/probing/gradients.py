@@ -1,0 +1,107 @@
+"""Sums over gradients that never hold more than one parameter's gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from adept_bench.probing.loss import batch_losses, check_documents, check_finite, in_order, make_batch, upcast
+from adept_bench.probing.undisturbed import first_device, undisturbed
+
+# called with a parameter and its gradient, or a piece of each; returns a sum over the elements
+Statistic = Callable[[Tensor, Tensor], Tensor]
+CHUNK = 1 << 20  # elements reduced at once: temporaries stay small beside any large model's tensors
+
+
+def gradient_sums(
+    model: nn.Module,
+    documents: Sequence[Sequence[int]],
+    names: Collection[str],
+    statistic: Statistic,
+    *,
+    batch_size: int = 1,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[str, float]:
+    """By parameter name: `statistic`, a sum over the parameter's elements, averaged over batches.
+
+    Backward passes of the probe loss, batch by batch in the documents' order.
+
+    Each gradient is reduced as it appears and freed at once. Gradients the model already holds, which parameters
+    train, modes and generators are as before afterwards, also on an error.
+    Raises InputError for an unusable corpus or a loss that is not finite.
+    """
+    check_documents(documents)
+    chosen = {name: parameter for name, parameter in model.named_parameters() if name in names}
+    sums = {name: torch.zeros((), dtype=_sum_dtype(p), device=p.device) for name, p in chosen.items()}
+    batches = list(in_order(len(documents), batch_size))
+    device = first_device(model)
+    with undisturbed(model), torch.enable_grad(), _reducing(model, chosen, sums, statistic):
+        for done, indices in enumerate(batches, 1):
+            loss = batch_losses(model, make_batch([documents[index] for index in indices], device)).mean()
+            check_finite(loss.item(), f"documents {indices[0]} to {indices[-1]}")
+            loss.backward()
+            del loss
+            if on_progress:
+                on_progress(done, len(batches))
+    return {name: value.item() / len(batches) for name, value in sums.items()}
+
+
+@contextmanager
+def _reducing(
+    model: nn.Module, chosen: dict[str, nn.Parameter], sums: dict[str, Tensor], statistic: Statistic
+) -> Iterator[None]:
+    """Only the chosen parameters get gradients, which go into `sums` and are dropped."""
+    everything = list(model.parameters())
+    flags = [parameter.requires_grad for parameter in everything]
+    kept = {name: parameter.grad for name, parameter in chosen.items()}
+    handles = []
+
+    def reduce_into(total: Tensor) -> Callable[[Tensor], None]:
+        def hook(parameter: Tensor) -> None:
+            assert parameter.grad is not None
+            for value in _in_chunks(statistic, parameter.detach(), parameter.grad):
+                total.add_(value)
+            parameter.grad = None
+
+        return hook
+
+    try:
+        for parameter in everything:
+            parameter.requires_grad_(False)
+        for name, parameter in chosen.items():
+            parameter.grad = None
+            parameter.requires_grad_(True)
+            handles.append(parameter.register_post_accumulate_grad_hook(reduce_into(sums[name])))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+        for name, parameter in chosen.items():
+            parameter.grad = kept[name]
+        for parameter, flag in zip(everything, flags):
+            parameter.requires_grad_(flag)
+
+
+def weighted(weight: Tensor, gradient: Tensor) -> Tensor:
+    """The sum of |w * dL/dw|. As |w| does not change, its mean over batches is the sum of |w| * mean |dL/dw|."""
+    return torch.linalg.vector_norm(upcast(weight) * upcast(gradient), ord=1)
+
+
+def squared(weight: Tensor, gradient: Tensor) -> Tensor:
+    """The sum of (dL/dw)^2."""
+    return torch.linalg.vector_norm(upcast(gradient)).square()
+
+
+def _in_chunks(statistic: Statistic, weight: Tensor, gradient: Tensor) -> Iterator[Tensor]:
+    if weight.numel() <= CHUNK:
+        yield statistic(weight, gradient)
+        return
+    for w, g in zip(weight.reshape(-1).split(CHUNK), gradient.reshape(-1).split(CHUNK)):
+        yield statistic(w, g)
+
+
+def _sum_dtype(parameter: Tensor) -> torch.dtype:
+    return torch.float32 if parameter.device.type == "mps" else torch.float64  # mps has no float64

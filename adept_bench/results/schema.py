@@ -1,0 +1,257 @@
+"""What the file of one cell holds (shared contract, "A cell's file").
+
+`python -m adept_bench.results.schema` writes the published JSON schema, `cell.schema.json`, beside this module.
+Fields not listed here are refused; what a method or a backend adds goes in `certificate`, `probe`,
+`method_definition`, `extra` and the `details` of a block.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SCHEMA_VERSION = 1
+SCHEMA_FILE = Path(__file__).with_name("cell.schema.json")
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Amount = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+Name = Annotated[str, Field(min_length=1)]
+FileName = Annotated[str, Field(pattern=r"^[^/\\.\s][^/\\]*$")]  # part of the file's path
+Details = Annotated[dict[str, Any], Field(description="Further facts, free in form.")]
+
+
+class Block(BaseModel):
+    """Strict and frozen: unknown fields and wrong types are errors, NaN and infinity too."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class ModelFacts(Block):
+    source: Name
+    """Folder or Hub id of the base model."""
+    revision: str | None = None
+    """Hub revision, where there is one."""
+    hash: str | None = None
+    """Content hash of the base model's weights and configuration."""
+    layers: Count
+    """Decoder layers of the model as trained: the base's and the copies."""
+    base_layers: Count | None = None
+    """Decoder layers of the base model."""
+    total_parameters: Count
+    """Parameters of the model as trained, tied ones counted once."""
+    trainable_parameters: Count
+    trainable_fraction: Share
+    expanded_layers: list[Count] = []
+    """Layers of the base model that a copy was inserted after."""
+    details: Details = {}
+
+    @model_validator(mode="after")
+    def _identified(self) -> ModelFacts:
+        if not (self.revision or self.hash):
+            raise ValueError("neither revision nor hash says which weights these are")
+        return self
+
+
+class TaskResult(Block):
+    group: Name
+    """"general", "domain", or a further one such as "domain_known"."""
+    metric: Name
+    filter: str | None = None
+    """lm-eval's filter whose answers the metric reads."""
+    value: Share
+    stderr: Amount | None = None
+    """Standard error over items."""
+    n: Annotated[int, Field(ge=1)]
+    items: list[Share]
+    """1 where the item's answer is right, 0 where not, in the fixed order that `items_hash` names."""
+    items_hash: Name
+    """Hash of the items in order; cells compare item by item only where it is equal."""
+    chance: Annotated[float, Field(ge=0, lt=1)] | None = None
+    value_chance_corrected: float | None = None
+    """(value - chance) / (1 - chance)."""
+    version: str | int | float | None = None
+    num_fewshot: Count | None = None
+    truncated: int | bool | None = None
+    """Items whose prompt was cut to the model's context."""
+    details: Details = {}
+
+    @model_validator(mode="after")
+    def _whole(self) -> TaskResult:
+        if len(self.items) != self.n:
+            raise ValueError(f"n is {self.n} but there are {len(self.items)} items")
+        return self
+
+
+class LossPair(Block):
+    before: Amount
+    """Held-out loss of the base model, nats a token."""
+    after: Amount
+    """Held-out loss of the adapted model, nats a token."""
+
+
+class LearningRateChoice(Block):
+    value: Annotated[float, Field(gt=0)] | None
+    """Peak learning rate; null where nothing trains."""
+    source: Literal["shipped", "selected", "set", "default", "none"]
+    """Chosen earlier and shipped, chosen now (--select-lr), set by the user, or the method's default."""
+    grid: list[float] = []
+    criterion: str | None = None
+    evidence: str | None = None
+    """File or hash of the stored trials."""
+    trials: list[dict[str, Any]] = []
+    """Every trial: learning rate, score and what it was made of."""
+
+
+class CurvePoint(Block):
+    step: Count
+    loss: float
+    learning_rate: float
+
+
+class UnitNames(Block):
+    name: list[str] = []
+    layer: list[int | None] = []
+    """Layer of the model as trained; null outside the decoder layers."""
+
+
+class Refresh(Block):
+    """Unit rates from `step` on. Each list has an entry a unit, in the order of `training.units`."""
+
+    step: Count
+    importance: list[float | None]
+    normalized: list[float | None]
+    lr_scale: list[float | None]
+    learning_rate: list[float | None]
+    """Effective rate at this step: base rate times scale times schedule."""
+    details: dict[str, list[Any]] = {}
+    """Further columns."""
+
+
+class Training(Block):
+    steps: Count
+    """Optimizer steps; 0 for vanilla."""
+    tokens: Count
+    curve: list[CurvePoint] = []
+    units: UnitNames = UnitNames()
+    refreshes: list[Refresh] = []
+    mix: dict[str, Any] = {}
+    """The training data: sequences, length, epochs, share of replay."""
+    details: Details = {}
+
+    @model_validator(mode="after")
+    def _aligned(self) -> Training:
+        units = len(self.units.name)
+        if len(self.units.layer) != units:
+            raise ValueError(f"units: {units} names but {len(self.units.layer)} layers")
+        for refresh in self.refreshes:
+            columns = {name: getattr(refresh, name) for name in UNIT_COLUMNS} | refresh.details
+            for name, column in columns.items():
+                if len(column) != units:
+                    raise ValueError(f"refresh at step {refresh.step}: {len(column)} values of {name}, {units} units")
+        return self
+
+    def unit_rows(self) -> list[dict[str, Any]]:
+        """One row a unit and refresh: step, name, layer, importance, normalized, lr_scale, learning_rate."""
+        return [
+            {"step": refresh.step, "name": name, "layer": layer}
+            | {column: getattr(refresh, column)[index] for column in UNIT_COLUMNS}
+            for refresh in self.refreshes
+            for index, (name, layer) in enumerate(zip(self.units.name, self.units.layer, strict=True))
+        ]
+
+
+UNIT_COLUMNS = ("importance", "normalized", "lr_scale", "learning_rate")
+
+
+class Cost(Block):
+    train_seconds: Amount
+    probe_seconds: Amount
+    """Layer and unit probes together, refreshes included."""
+    eval_seconds: Amount
+    tokens_per_second: Amount | None
+    """Training tokens over training seconds; null where nothing trains."""
+    train_flops: Amount
+    peak_memory_bytes: Count
+    """Highest memory in use: device memory on an accelerator, resident memory of the process on CPU."""
+    probe_flops: Amount | None = None
+    threads: Count | None = None
+    details: Details = {}
+
+
+class Provenance(Block):
+    package_version: Name
+    git_revision: str | None
+    git_dirty: bool | None
+    versions: dict[str, str | None]
+    """torch, transformers, lm_eval, datasets and others."""
+    python: Name
+    device: Name
+    processes: Annotated[int, Field(ge=1)]
+    """Processes that trained and evaluated this cell together."""
+    started: Name
+    """ISO 8601, UTC."""
+    ended: Name
+    details: Details = {}
+
+
+class Cell(Block):
+    """One (suite, preset, method, seed): its configuration, its numbers, what they cost and where they come from."""
+
+    schema_version: Literal[1]
+    suite: FileName
+    preset: FileName
+    method: FileName
+    seed: Count
+    status: Literal["complete"]
+    config: dict[str, Any]
+    """Everything needed to run the cell again, resolved."""
+    config_hash: Name
+    model: ModelFacts
+    tasks: dict[str, TaskResult]
+    groups: dict[str, Share]
+    """Unweighted mean of a group's task values."""
+    groups_chance_corrected: dict[str, float | None] = {}
+    losses: dict[str, LossPair]
+    """Held-out loss by corpus: "general" and "domain"."""
+    training: Training
+    learning_rate: LearningRateChoice | None = None
+    method_definition: dict[str, Any] = {}
+    """The method's four choices: edit, train, rates, mix."""
+    probe: dict[str, Any] = {}
+    """Layer importances that the method used, and what was selected from them."""
+    certificate: dict[str, Any] | None = None
+    """Expansion certificate; null for methods that insert no layer."""
+    cost: Cost
+    provenance: Provenance
+    extra: Details = {}
+
+    @model_validator(mode="after")
+    def _groups_agree(self) -> Cell:
+        values: dict[str, list[float]] = {}
+        for task in self.tasks.values():
+            values.setdefault(task.group, []).append(task.value)
+        if set(values) != set(self.groups):
+            raise ValueError(f"groups {sorted(self.groups)} but the tasks' groups are {sorted(values)}")
+        for name, members in values.items():
+            if not math.isclose(self.groups[name], sum(members) / len(members), abs_tol=1e-6):
+                raise ValueError(f"groups.{name} is {self.groups[name]}, not the mean of its tasks' values")
+        return self
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a cell's file, as published in `cell.schema.json`."""
+    schema = Cell.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = f"adept-bench cell, version {SCHEMA_VERSION}"
+    return schema
+
+
+if __name__ == "__main__":
+    SCHEMA_FILE.write_text(json.dumps(json_schema(), indent=1, sort_keys=True) + "\n", encoding="utf-8")

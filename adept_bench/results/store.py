@@ -1,0 +1,140 @@
+"""The folder of results: `<root>/<preset>/<suite>/<method>-seed<n>.json`, one file a cell."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from adept_bench.errors import InputError
+from adept_bench.files import write_whole
+from adept_bench.progress import reporter
+from adept_bench.results.compact import compact_training, dumps, rounded
+from adept_bench.results.schema import SCHEMA_VERSION, Cell
+
+
+class Store:
+    """Reads and writes cells below `root` (default: `results/` in the working folder)."""
+
+    def __init__(self, root: str | Path = "results") -> None:
+        self.root = Path(root)
+
+    def path(self, preset: str, suite: str, method: str, seed: int) -> Path:
+        """Where the cell's file is or would be."""
+        return self.root / preset / suite / f"{method}-seed{seed}.json"
+
+    def write(self, cell: dict[str, Any]) -> Path:
+        """Validate `cell` against the schema and write it whole; returns the file.
+
+        Unit refreshes may come as rows (see `compact_training`). Raises ValueError that names the field where the
+        cell does not fit the schema or holds NaN or infinity; nothing is written then.
+        """
+        cell = {"schema_version": SCHEMA_VERSION, "status": "complete", **cell}
+        for field in ("probe", "certificate"):
+            if cell.get(field):
+                cell[field] = rounded(cell[field])
+        if isinstance(cell.get("training"), dict):
+            cell["training"] = compact_training(cell["training"])
+        if unfinite := _unfinite(cell):
+            raise ValueError(f"the cell holds a number that is not finite: {unfinite}")
+        text = dumps(cell)
+        try:
+            checked = Cell.model_validate_json(text)
+        except ValidationError as error:
+            raise ValueError(f"the cell does not fit the schema: {_explain(error)}") from None
+        path = self.path(checked.preset, checked.suite, checked.method, checked.seed)
+        write_whole(path, text)
+        return path
+
+    def read(self, path: str | Path) -> Cell:
+        """The cell in the file. Raises InputError, naming the file and the reason, where it holds none."""
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+            content = json.loads(text)
+        except UnicodeDecodeError:
+            raise InputError(f"{path}: not UTF-8 text; expected the JSON file of a cell") from None
+        except json.JSONDecodeError as error:
+            raise InputError(f"{path}:{error.lineno}: broken JSON ({error.msg}); expected the file of a cell") from None
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        version = content.get("schema_version") if isinstance(content, dict) else None
+        if version != SCHEMA_VERSION:
+            raise InputError(f"{path}: schema_version {version!r} is not known here; expected {SCHEMA_VERSION}")
+        try:
+            cell = Cell.model_validate_json(text)
+        except ValidationError as error:
+            raise InputError(f"{path}: not a valid cell: {_explain(error)}") from None
+        if self.path(cell.preset, cell.suite, cell.method, cell.seed).parts[-3:] != path.absolute().parts[-3:]:
+            holds = "/".join(self.path(cell.preset, cell.suite, cell.method, cell.seed).parts[-3:])
+            raise InputError(f"{path}: holds the cell {holds}; expected a file of that name")
+        return cell
+
+    def valid(self, preset: str, suite: str, method: str, seed: int, config_hash: str | None = None) -> Cell | None:
+        """The stored cell, or None where there is none.
+
+        A file that cannot be read as a cell is moved aside to `<name>.json.damaged-<n>`, and the log says why. A valid
+        cell of another configuration than `config_hash` is kept: InputError says so, since running again would
+        overwrite it.
+        """
+        path = self.path(preset, suite, method, seed)
+        if not path.exists():
+            return None
+        try:
+            cell = self.read(path)
+        except InputError as reason:
+            aside = _set_aside(path)
+            reporter().log(f"{reason}; " + (f"moved to {aside}" if aside else "already moved aside"))
+            return None
+        if config_hash is not None and cell.config_hash != config_hash:
+            raise InputError(
+                f"{path}: made with another configuration (hash {cell.config_hash}, asked for {config_hash}); "
+                "expected the same one: choose another --results folder, or --force to replace it"
+            )
+        return cell
+
+    def load_all(self, preset: str | None = None, suite: str | None = None) -> list[Cell]:
+        """Every readable cell, in order of path; what cannot be read is named in the log and left where it is."""
+        cells = []
+        for path in sorted(self.root.glob(f"{preset or '*'}/{suite or '*'}/*-seed*.json")):
+            if any(part.startswith(".") for part in path.relative_to(self.root).parts):
+                continue
+            try:
+                cells.append(self.read(path))
+            except InputError as reason:
+                reporter().log(f"left out: {reason}")
+        return cells
+
+
+def _set_aside(path: Path) -> Path | None:
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    try:
+        return path.rename(aside)
+    except FileNotFoundError:  # another worker was faster
+        return None
+
+
+def _explain(error: ValidationError) -> str:
+    """The first problem, where it is, and how many more there are."""
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    where = ".".join(str(part) for part in first["loc"])
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{where + ': ' if where else ''}{first['msg']}{more}"
+
+
+def _unfinite(value: Any, where: str = "") -> str | None:
+    """The first place that holds NaN or infinity."""
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return f"{where} = {value}"
+    children: Any = ()
+    if isinstance(value, dict):
+        children = value.items()
+    elif isinstance(value, (list, tuple)):
+        children = enumerate(value)
+    found = (_unfinite(child, f"{where}.{key}" if where else str(key)) for key, child in children)
+    return next((place for place in found if place), None)

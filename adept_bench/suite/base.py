@@ -1,0 +1,144 @@
+"""Measurements of the base model, taken once and shared by every cell through files keyed by content."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adept_bench.files import content_hash, locked, write_json
+from adept_bench.progress import reporter
+from adept_bench.suite.inputs import Inputs
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from adept_bench.config.schema import MethodOptions
+    from adept_bench.probing.units import UnitImportance
+
+
+class BaseMeasurements:
+    """The base model's evaluation and importances. Each is read from `folder` where a file of its key is there."""
+
+    def __init__(self, inputs: Inputs, folder: Path) -> None:
+        self.inputs, self.folder = inputs, folder
+        self._model: PreTrainedModel | None = None
+        self.seconds = {"probe": 0.0, "eval": 0.0}  # what was used, whoever measured it
+
+    def release(self) -> None:
+        """Forget the model in memory; a later measurement loads it again."""
+        self._model = None
+
+    def _base(self) -> PreTrainedModel:
+        if self._model is None:
+            self._model = self.inputs.load_base()
+        return self._model
+
+    def _once(self, kind: str, key: dict[str, Any], seconds_of: str, measure: Callable[[], Any]) -> Any:
+        """The stored measurement of this key, or `measure()` now. Its seconds count for every cell that uses it."""
+        key = {"kind": kind, "model": self.inputs.model_hash, "dtype": self.inputs.config.model.dtype, **key}
+        path = self.folder / f"{kind}-{content_hash(key)}.json"
+        with locked(path):
+            if path.is_file():
+                stored = json.loads(path.read_text(encoding="utf-8"))
+            else:
+                started = time.perf_counter()
+                value = measure()
+                stored = {"key": key, "seconds": time.perf_counter() - started, "value": value}
+                write_json(path, stored)
+        self.seconds[seconds_of] += stored["seconds"]
+        return stored["value"]
+
+    def evaluation(self, groups: dict[str, list[str]]) -> dict[str, Any]:
+        """`evaluate_all` of the base."""
+        from adept_bench.suite.evaluate import evaluate_all, evaluation_key
+
+        def measure() -> dict[str, Any]:
+            return evaluate_all(self._base(), self.inputs, groups, "base")
+
+        return self._once("evaluation", evaluation_key(self.inputs, groups), "eval", measure)
+
+    def layer_importance(self, corpus: str) -> dict[str, Any]:
+        """metric, base_loss, importance (a value a layer) on corpus "general" or "domain"."""
+        probe = self.inputs.config.probe
+        key = {"corpus": self.inputs.probe_hash(corpus), "metric": probe.metric, "max_length": probe.max_length}
+        if probe.metric != "masking":  # masking does not depend on the batches
+            key["batch_size"] = probe.batch_size
+
+        def measure() -> dict[str, Any]:
+            from adept_bench.probing.layers import probe_layers
+
+            with reporter().task(f"layer importance ({corpus})", unit="layer") as task:
+
+                def on_progress(done: int, total: int) -> None:
+                    task.total = total
+                    task.update(done - task.done)
+
+                found = probe_layers(
+                    self._base(),
+                    self.inputs.probe_documents(corpus),
+                    metric=probe.metric,
+                    batch_size=probe.batch_size,
+                    on_progress=on_progress,
+                )
+            return {"metric": found.metric, "base_loss": found.base_loss, "importance": found.importance}
+
+        return self._once("layers", key, "probe", measure)
+
+    def unit_importance(self, corpus: str) -> list[dict[str, Any]]:
+        """name, layer, norm, importance, elements of every parameter tensor of the decoder layers."""
+        probe = self.inputs.config.probe
+        key = {
+            "corpus": self.inputs.probe_hash(corpus),
+            "max_length": probe.max_length,
+            "batch_size": probe.unit_batch_size,
+        }
+
+        def measure() -> list[dict[str, Any]]:
+            from dataclasses import asdict
+
+            from adept_bench.probing.units import probe_units
+
+            with reporter().task(f"unit importance ({corpus})", unit="batch") as task:
+
+                def on_progress(done: int, total: int) -> None:
+                    task.total = total
+                    task.update(done - task.done)
+
+                units = probe_units(
+                    self._base(),
+                    self.inputs.probe_documents(corpus),
+                    batch_size=probe.unit_batch_size,
+                    on_progress=on_progress,
+                )
+            return [asdict(unit) for unit in units]
+
+        return self._once("units", key, "probe", measure)
+
+
+class CellContext:
+    """What a method may know of the base (`methods.base.Context`), and a record of what it asked for."""
+
+    def __init__(self, base: BaseMeasurements, layers: int, seed: int, options: MethodOptions) -> None:
+        self.base, self.layers, self.seed, self.options = base, layers, seed, options
+        self.asked: dict[str, Any] = {}
+
+    @property
+    def unit_batch_size(self) -> int:
+        """Documents in a batch of the unit probe."""
+        return self.base.inputs.config.probe.unit_batch_size
+
+    def layer_importance(self, corpus: str) -> list[float]:
+        """Importance of each layer of the base on corpus "general" or "domain"."""
+        found = self.base.layer_importance(corpus)
+        self.asked[f"layers_{corpus}"] = found
+        return found["importance"]
+
+    def unit_importance(self, names: Sequence[str], corpus: str) -> list[UnitImportance]:
+        """Importance of the named parameter tensors of the base on corpus "general" or "domain"."""
+        from adept_bench.probing.units import UnitImportance
+
+        units = {unit["name"]: UnitImportance(**unit) for unit in self.base.unit_importance(corpus)}
+        return [units[name] for name in names]

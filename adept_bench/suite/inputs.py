@@ -1,0 +1,139 @@
+"""What a cell reads: the base model's place and identity, its tokenizer, and the corpora as token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adept_bench.files import file_hash
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from adept_bench.config.schema import DataConfig, ModelConfig, RunConfig
+    from adept_bench.corpora.reading import Corpus
+
+LAB = "lab:"
+
+
+def model_place(model: ModelConfig, seed: int) -> str:
+    """The folder or Hub id to load: a lab base is resolved by the seed, since each seed has a base of its own."""
+    if model.source.startswith(LAB):
+        from adept_bench.lab.bases import folder
+
+        return str(folder(model.source.removeprefix(LAB), seed))
+    return model.source
+
+
+def corpus_identity(source: str | None) -> str | None:
+    """What a corpus is known by before it is read: the lab's world hash, a file's hash, or a Hub id as given."""
+    if source is None:
+        return None
+    if source.startswith(LAB):
+        from adept_bench.lab.bases import world_hash
+
+        return f"{source}@{world_hash()}"
+    path = Path(source.partition("#")[0]).expanduser()
+    return f"file:{file_hash(path)}{source.partition('#')[2]}" if path.is_file() else source
+
+
+def data_identity(data: DataConfig) -> dict[str, str | None]:
+    """The identity of each corpus of a run."""
+    sources = ("domain", "general", "probe", "domain_heldout", "general_heldout")
+    return {name: corpus_identity(getattr(data, name)) for name in sources}
+
+
+def spread(texts: Sequence[str], count: int) -> list[str]:
+    """`count` of the texts at even distances (all where there are fewer), so that a sorted corpus is sampled fairly."""
+    if len(texts) <= count:
+        return list(texts)
+    return [texts[index * len(texts) // count] for index in range(count)]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of the cells of one (configuration, seed). Everything is read when first asked for, and once."""
+
+    config: RunConfig
+    seed: int
+
+    @cached_property
+    def place(self) -> str:
+        return model_place(self.config.model, self.seed)
+
+    @cached_property
+    def model_hash(self) -> str:
+        from adept_bench.models.checkpoints import model_hash
+
+        return model_hash(self.place, self.config.model.revision)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        from adept_bench.models.checkpoints import load_tokenizer
+
+        model = self.config.model
+        return load_tokenizer(self.place, revision=model.revision, trust_remote_code=model.trust_remote_code)
+
+    def load_base(self) -> PreTrainedModel:
+        """A fresh copy of the base model in eval mode, on this process's device."""
+        from adept_bench.models.checkpoints import load_model
+        from adept_bench.suite.machine import device
+
+        model = self.config.model
+        return load_model(
+            self.place,
+            revision=model.revision,
+            dtype=model.dtype,
+            device=device(),
+            trust_remote_code=model.trust_remote_code,
+        )
+
+    @cached_property
+    def corpora(self) -> dict[str, Corpus]:
+        """domain, general, probe and the two held-out corpora; a held-out part that is not named is split off."""
+        from adept_bench.corpora.reading import Corpus, corpus_of, read_corpus, split_held_out
+
+        data = self.config.data
+        found: dict[str, Corpus] = {}
+        for name in ("domain", "general"):
+            whole = read_corpus(getattr(data, name), option=f"data.{name}")
+            held_source = getattr(data, f"{name}_heldout")
+            if held_source is None:
+                train, held = split_held_out(whole)
+            else:
+                train, held = whole, read_corpus(held_source, option=f"data.{name}_heldout")
+            found[name] = train
+            found[f"{name}_heldout"] = corpus_of(held.source, spread(held.texts, data.heldout_documents))
+        probe = read_corpus(data.probe, option="data.probe") if data.probe else found["general"]
+        found["probe"] = corpus_of(probe.source, spread(probe.texts, data.probe_documents))
+        domain = found["domain"]
+        found["domain_probe"] = corpus_of(f"{domain.source} (probe)", spread(domain.texts, data.probe_documents))
+        return found
+
+    def probe_documents(self, corpus: str) -> list[list[int]]:
+        """Token ids of the probe documents of corpus "general" or "domain", cut to `probe.max_length`."""
+        return self._tokens("probe" if corpus == "general" else "domain_probe", self.config.probe.max_length)
+
+    def probe_hash(self, corpus: str) -> str:
+        return self.corpora["probe" if corpus == "general" else "domain_probe"].hash
+
+    def training_documents(self, corpus: str) -> list[list[int]]:
+        """Token ids of all documents of corpus "general" or "domain", an end token after each."""
+        return self._tokens(corpus, None, append_eos=True)
+
+    def _tokens(self, corpus: str, max_length: int | None, append_eos: bool = False) -> list[list[int]]:
+        from adept_bench.corpora.tokens import tokenize_documents
+
+        texts = self.corpora[corpus].texts
+        return tokenize_documents(self.tokenizer, texts, max_length=max_length, append_eos=append_eos)
+
+
+@cache
+def inputs(config_json: str, seed: int) -> Inputs:
+    """The inputs of a resolved configuration (as JSON), shared by the cells that a process runs."""
+    from adept_bench.config.schema import RunConfig
+
+    return Inputs(RunConfig.model_validate_json(config_json), seed)

@@ -1,0 +1,1 @@
+"""Training on transformers' Trainer: unit-wise rates, exact resumption, cost."""

@@ -1,0 +1,75 @@
+"""Checkpoints of a running training: what is complete, what belongs to this run, and which are kept."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adept_bench.files import write_json
+
+if TYPE_CHECKING:
+    from torch import nn
+
+WEIGHTS = "trainable.safetensors"
+STATE = "run_state.json"  # written last and whole: a folder without it was cut off
+
+
+def step_of(folder: Path) -> int:
+    """The step in a folder name `checkpoint-<step>`, -1 for any other name."""
+    tail = folder.name.removeprefix("checkpoint-")
+    return int(tail) if tail.isdigit() and tail != folder.name else -1
+
+
+def latest(output: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The newest complete checkpoint in `output` and the state stored with it."""
+    folders = [folder for folder in output.glob("checkpoint-*") if step_of(folder) >= 0]
+    for folder in sorted(folders, key=step_of, reverse=True):
+        try:
+            return folder, json.loads((folder / STATE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def complete(folder: Path, state: dict[str, Any]) -> None:
+    """Mark the checkpoint as complete, then drop the others: at least one whole checkpoint exists at any time."""
+    write_json(folder / STATE, state)
+    clear(folder.parent, keep=folder)
+
+
+def clear(output: Path, keep: Path | None = None) -> None:
+    """Remove checkpoints from `output`, cut-off ones included."""
+    for folder in output.glob("checkpoint-*"):
+        if step_of(folder) >= 0 and folder != keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def save_trainable(model: nn.Module, folder: Path) -> None:
+    """Write the parameters that train; frozen ones are those of the base and are not written again."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
+    save_file(tensors, folder / WEIGHTS)
+
+
+def load_trainable(model: nn.Module, folder: Path) -> None:
+    """Read what `save_trainable` wrote into the same model. Raises ValueError when the names differ."""
+    import torch
+    from safetensors.torch import load_file
+
+    stored = load_file(folder / WEIGHTS)
+    live = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    _same_names(stored, live, folder)
+    with torch.no_grad():
+        for name, parameter in live.items():
+            parameter.copy_(stored[name])
+
+
+def _same_names(stored: Collection[str], live: Collection[str], folder: Path) -> None:
+    if set(stored) != set(live):
+        odd = sorted(set(stored) ^ set(live))
+        raise ValueError(f"{folder}: the checkpoint's parameters are not those that train now: {odd[:3]}")

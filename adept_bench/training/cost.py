@@ -1,0 +1,124 @@
+"""What training costs: floating-point operations by formula, and the peak of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from adept_bench.models.anatomy import Anatomy
+
+
+def train_flops(model: nn.Module, *, tokens: int, length: int, trainable: Collection[str] | None = None) -> int:
+    """Floating-point operations of training a dense decoder on `tokens` tokens in sequences of `length`.
+
+    For each linear map of N weights (the head included, the embedding look-up not), a token costs 2N forward, 2N for
+    the gradient of its input where anything at or below its layer trains, and 2N for the gradient of its own weight
+    where that trains. Attention costs a token 4 * length * heads * head_dim forward (scores and weighted values, no
+    discount for the causal mask), and twice that backward in layers at or above the lowest that trains.
+    Element-wise work, norms, the optimizer's update, probes and the second forward pass of gradient checkpointing are
+    not counted. `trainable` defaults to the parameters that require gradients. Works on the meta device.
+    """
+    from adept_bench.models.anatomy import layer_of
+    from adept_bench.training.where import decoder
+
+    parameters = dict(model.named_parameters())
+    if trainable is None:
+        trainable = {name for name, parameter in parameters.items() if parameter.requires_grad}
+    trained = {id(parameters[name]) for name in trainable}
+    found = decoder(model)
+    top = len(found.layers)
+    lowest = _lowest(trainable, found, top)
+    per_token = 0
+    for name, module in _linear_maps(model):
+        size = module.get_parameter("weight").numel()
+        layer = layer_of(f"{name}.weight", found)
+        depth = top if layer is None else layer
+        passes = 1 + (depth >= lowest) + (id(module.weight) in trained)
+        per_token += 2 * size * passes
+    for layer in range(top):
+        per_token += 4 * length * _attention_width(model) * (3 if layer >= lowest else 1)
+    return per_token * tokens
+
+
+def forward_flops(model: nn.Module, *, tokens: int, length: int) -> int:
+    """Floating-point operations of a forward pass, counted as in `train_flops`."""
+    return train_flops(model, tokens=tokens, length=length, trainable=())
+
+
+def _lowest(trainable: Collection[str], found: Anatomy, top: int) -> int:
+    """The lowest layer gradients reach: 0 if an embedding trains, `top` if only the head, `top` + 1 if none."""
+    from adept_bench.models.anatomy import layer_of
+
+    lowest = top + 1
+    for name in trainable:
+        layer = layer_of(name, found)
+        if layer is None:
+            layer = 0 if "emb" in name or "wte" in name or "wpe" in name else top
+        lowest = min(lowest, layer)
+    return lowest
+
+
+def _linear_maps(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+
+    return [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)]
+
+
+def _attention_width(model: nn.Module) -> int:
+    """Heads times head dimension of the queries."""
+    config = model.config.get_text_config()  # type: ignore[union-attr,operator]
+    heads = config.num_attention_heads
+    return heads * (getattr(config, "head_dim", None) or config.hidden_size // heads)
+
+
+class PeakMemory:
+    """Peak memory within a `with` block, in bytes: what CUDA allocated, or the process's resident set on the CPU.
+
+    On Linux the kernel's own high-water mark is reset and read. Where that is not allowed `bytes` is the larger of the
+    resident set before and after the block.
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device, self.bytes, self.by_kernel = device, 0, False
+
+    def __enter__(self) -> PeakMemory:
+        if self.device.startswith("cuda"):
+            import torch
+
+            torch.cuda.reset_peak_memory_stats(self.device)
+        else:
+            self.bytes = psutil.Process().memory_info().rss
+            try:
+                with open("/proc/self/clear_refs", "w") as handle:
+                    handle.write("5")
+                self.by_kernel = True
+            except OSError:
+                self.by_kernel = False
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.device.startswith("cuda"):
+            import torch
+
+            self.bytes = torch.cuda.max_memory_allocated(self.device)
+        elif self.by_kernel:
+            self.bytes = max(_high_water_mark(), psutil.Process().memory_info().rss)
+        else:
+            self.bytes = max(self.bytes, psutil.Process().memory_info().rss)
+
+
+def _high_water_mark() -> int:
+    with open("/proc/self/status") as handle:
+        for line in handle:
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0

@@ -1,0 +1,43 @@
+"""What training changes about a model beside its weights, and undoing it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+
+@contextmanager
+def left_as_found(model: Any, trainable: Collection[str], *, masters: bool) -> Iterator[None]:
+    """Quiet libraries; afterwards mode, `use_cache`, checkpointing and parameter types as before.
+
+    masters: within the block the trainable parameters are float32, so that small updates of 16-bit weights are not
+    rounded away under mixed precision.
+    """
+    from transformers.utils import logging
+
+    verbosity, training, use_cache = logging.get_verbosity(), model.training, model.config.use_cache
+    kept = {name: p.dtype for name, p in model.named_parameters() if name in set(trainable)}
+    logging.set_verbosity_error()
+    try:
+        if masters:
+            _cast(model, dict.fromkeys(kept, torch.float32))
+        yield
+    finally:
+        for name in ("activation_checkpointing_disable", "gradient_checkpointing_disable"):
+            if hasattr(model, name):
+                getattr(model, name)()
+                break
+        model.zero_grad(set_to_none=True)
+        _cast(model, kept)
+        model.config.use_cache = use_cache
+        model.train(training)
+        logging.set_verbosity(verbosity)
+
+
+def _cast(model: Any, types: dict[str, torch.dtype]) -> None:
+    for name, parameter in model.named_parameters():
+        if name in types and parameter.dtype != types[name]:
+            parameter.data = parameter.data.to(types[name])

@@ -1,0 +1,329 @@
+"""Training under one budget on transformers' Trainer, with unit-wise rates and exact resumption."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from adept_bench.errors import InputError
+from adept_bench.files import content_hash
+from adept_bench.progress import reporter
+from adept_bench.training import checkpoints
+from adept_bench.training.schedule import schedule_factor
+from adept_bench.training.state import left_as_found
+from adept_bench.training.units import BoundRates, RateController
+
+if TYPE_CHECKING:
+    from adept_bench.config.schema import TrainingConfig
+
+OnProgress = Callable[[dict[str, Any]], None]
+
+
+class DivergedError(RuntimeError):
+    """The training loss is no longer a number: the cell fails, its checkpoints up to then are kept."""
+
+
+@dataclass
+class TrainRecord:
+    """What a training leaves behind, beside the trained model.
+
+    curve: {"step", "loss", "learning_rate"} every `log_every` steps, the loss a mean over them in nats a token, the
+    rate the base rate times the schedule. refreshes: the unit ledger (RateController). seconds: wall time of the
+    updates over all parts of an interrupted run, without the probes, which are in `probe_seconds`. resumed_from: the
+    step the last part went on from, None for an unbroken run.
+    """
+
+    steps: int
+    tokens: int
+    curve: list[dict[str, float]] = field(default_factory=list)
+    refreshes: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+    probe_seconds: float = 0.0
+    resumed_from: int | None = None
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens / self.seconds if self.seconds else 0.0
+
+    def unit_columns(self) -> dict[str, Any]:
+        """`units` and `refreshes` in the column form of the result file: names once, a list a column and refresh."""
+        if not self.refreshes:
+            return {}
+        first = self.refreshes[0]["units"]
+        source = {
+            "importance": "importance",
+            "normalized": "normalized",
+            "lr_scale": "lr_scale",
+            "learning_rate": "rate",
+        }
+        refreshes = [
+            {"step": entry["step"], **{to: [unit[key] for unit in entry["units"]] for to, key in source.items()}}
+            for entry in self.refreshes
+        ]
+        units = {"name": [unit["name"] for unit in first], "layer": [unit["layer"] for unit in first]}
+        return {"units": units, "refreshes": refreshes}
+
+
+def train(
+    model: nn.Module,
+    dataset: torch.utils.data.Dataset,
+    *,
+    training: TrainingConfig,
+    learning_rate: float,
+    rates: BoundRates | None = None,
+    output_dir: Path | None = None,
+    seed: int = 0,
+    on_progress: OnProgress | None = None,
+    fingerprint: str = "",
+    description: str = "training",
+) -> TrainRecord:
+    """Train the parameters of `model` that require gradients, in place, for `training.steps` updates.
+
+    `dataset`: items {"input_ids", "labels"} of `training.length` tokens, read in order. `rates`: unit-wise rates, None
+    for one rate. `output_dir` and `training.save_every`: where and how often to save; a complete checkpoint there of
+    the same run (same settings, parameters, data and `fingerprint`) is gone on from, another one is removed. Killed and
+    resumed equals unbroken bit for bit on one machine. `on_progress` gets {"step", "steps", "loss", "rate", "tokens/s"}
+    every `log_every` steps; without it the reporter in force shows them. Training runs where the model is.
+
+    Raises DivergedError when a loss is not finite, ValueError when nothing trains or the dataset is too short.
+    """
+    steps, micro = training.steps, training.batch_size * training.accumulation
+    trainable = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    if not trainable:
+        raise ValueError("no parameter of the model requires gradients")
+    if len(dataset) < steps * micro:  # type: ignore[arg-type]
+        raise ValueError(f"the dataset holds {len(dataset)} sequences; {steps * micro} are needed")  # type: ignore[arg-type]
+    record = TrainRecord(steps, steps * training.tokens_per_step)
+    identity = content_hash(
+        {
+            "training": training.model_dump(mode="json"),
+            "learning_rate": learning_rate,
+            "seed": seed,
+            "trainable": trainable,
+            "units": [[unit.name, *unit.parameters] for unit in rates.units] if rates else None,
+            "every": rates.every if rates else None,
+            "data": dataset.describe() if hasattr(dataset, "describe") else None,
+            "fingerprint": fingerprint,
+        }
+    )
+    controller = RateController(model, rates, learning_rate, training.weight_decay)
+    run = _Run(record, controller, training, identity, seed)
+    found = _found(output_dir, identity)
+    with left_as_found(model, trainable, masters=training.precision == "bf16"):
+        trainer = _UnitTrainer(run, model, dataset, _arguments(model, training, seed, output_dir))
+        if on_progress is not None:
+            run.on_progress = on_progress
+            trainer.train(resume_from_checkpoint=run.restore(found))
+        else:
+            with reporter().task(description, total=steps, unit="step") as task:
+
+                def show(fields: dict[str, Any]) -> None:
+                    task.update(fields["step"] - task.done, **{k: fields[k] for k in ("loss", "rate", "tokens/s")})
+
+                run.on_progress = show
+                trainer.train(resume_from_checkpoint=run.restore(found))
+        trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+    record.refreshes = controller.ledger
+    return record
+
+
+def _found(output_dir: Path | None, identity: str) -> tuple[Path, dict[str, Any]] | None:
+    """The checkpoint to go on from; one of another run is removed, since its steps would be mixed with ours."""
+    if output_dir is None:
+        return None
+    found = checkpoints.latest(output_dir)
+    if found is not None and found[1].get("identity") != identity:
+        reporter().log(f"{found[0]}: a checkpoint of other settings; training starts anew")
+        found = None
+    checkpoints.clear(output_dir, keep=found[0] if found else None)
+    return found
+
+
+def _arguments(model: nn.Module, training: TrainingConfig, seed: int, output_dir: Path | None) -> TrainingArguments:
+    device = next(model.parameters()).device
+    if device.type == "cuda" and device.index not in (None, 0) and not hasattr(model, "hf_device_map"):
+        raise InputError(f"model on {device}: training uses the first visible GPU; choose it with CUDA_VISIBLE_DEVICES")
+    saves = output_dir is not None and training.save_every is not None
+    arguments = TrainingArguments(
+        output_dir=str(output_dir) if output_dir is not None else "unused",
+        max_steps=training.steps,
+        num_train_epochs=1,
+        per_device_train_batch_size=training.batch_size,
+        gradient_accumulation_steps=training.accumulation,
+        max_grad_norm=training.max_grad_norm,
+        train_sampling_strategy="sequential",
+        bf16=training.precision == "bf16",
+        seed=seed,
+        use_cpu=device.type == "cpu",
+        save_strategy="steps" if saves else "no",
+        save_steps=training.save_every or training.steps,
+        save_total_limit=None,  # ours drops the older one, and only after the new one is complete
+        logging_strategy="no",
+        logging_nan_inf_filter=False,  # it would replace a diverged loss with an invented one
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=device.type == "cuda",
+    )
+    arguments._n_gpu = min(1, arguments.n_gpu)  # several visible GPUs would multiply the batch and so the token budget
+    return arguments
+
+
+class _Run:
+    """The state of a training that the Trainer does not keep: curve, ledger, seconds. Saved with each checkpoint."""
+
+    def __init__(
+        self, record: TrainRecord, controller: RateController, training: TrainingConfig, identity: str, seed: int
+    ) -> None:
+        self.record, self.controller, self.training, self.identity = record, controller, training, identity
+        self.on_progress: OnProgress = lambda fields: None
+        self.step_loss: torch.Tensor | None = None
+        self.losses: list[float] = []  # of the steps since the last point of the curve
+        self.begun, self.seconds_before, self.probe_before, self.done_before = time.perf_counter(), 0.0, 0.0, 0
+
+    def factor(self, step: int) -> float:
+        t = self.training
+        return schedule_factor(step, t.steps, warmup=t.warmup, schedule=t.schedule, min_rate=t.min_rate)
+
+    def begin(self) -> None:
+        self.begun = time.perf_counter()
+
+    def note_time(self) -> None:
+        """Bring the record's seconds up to now: this part's wall time less its probes, plus the parts before."""
+        probes = self.record.probe_seconds - self.probe_before
+        self.record.seconds = self.seconds_before + time.perf_counter() - self.begun - probes
+
+    def add_loss(self, loss: torch.Tensor) -> None:
+        self.step_loss = loss if self.step_loss is None else self.step_loss + loss
+
+    def end_step(self, step: int) -> None:
+        assert self.step_loss is not None
+        loss, self.step_loss = float(self.step_loss), None
+        if not math.isfinite(loss):
+            rate = self.controller.learning_rate
+            raise DivergedError(
+                f"the training loss is {loss} at step {step} of {self.record.steps} (learning rate {rate:g})"
+            )
+        self.losses.append(loss)
+        if step % self.training.log_every and step != self.record.steps:
+            return
+        point = {
+            "step": step,
+            "loss": sum(self.losses) / len(self.losses),
+            "learning_rate": self.controller.learning_rate * self.factor(step - 1),
+        }
+        self.losses.clear()
+        self.record.curve.append(point)
+        self.note_time()
+        here = self.record.seconds - self.seconds_before
+        speed = (step - self.done_before) * self.training.tokens_per_step / here if here > 0 else 0.0
+        shown = {"loss": point["loss"], "rate": point["learning_rate"], "tokens/s": speed}
+        self.on_progress({"step": step, "steps": self.record.steps, **shown})
+
+    def refresh(self, step: int, model: nn.Module, scheduler: Any, optimizer: Any) -> None:
+        started, device = time.perf_counter(), next(model.parameters()).device.type
+        # under mixed precision the float32 masters meet 16-bit activations, which only autocast allows
+        with torch.autocast(device, torch.bfloat16, enabled=self.training.precision == "bf16"):
+            self.controller.refresh(step, model, scheduler, optimizer)
+        self.record.probe_seconds += time.perf_counter() - started
+
+    def state(self) -> dict[str, Any]:
+        self.note_time()
+        return {
+            "identity": self.identity,
+            "curve": self.record.curve,
+            "ledger": self.controller.ledger,
+            "losses": self.losses,
+            "seconds": self.record.seconds,
+            "probe_seconds": self.record.probe_seconds,
+        }
+
+    def restore(self, found: tuple[Path, dict[str, Any]] | None) -> str | None:
+        """Take over the state of a checkpoint; returns its folder for the Trainer."""
+        if found is None:
+            return None
+        folder, state = found
+        self.record.curve, self.controller.ledger = state["curve"], state["ledger"]
+        self.losses = state["losses"]
+        self.record.seconds = self.seconds_before = state["seconds"]
+        self.record.probe_seconds = self.probe_before = state["probe_seconds"]
+        self.record.resumed_from = self.done_before = checkpoints.step_of(folder)
+        return str(folder)
+
+
+class _Follow(TrainerCallback):
+    """Ties the run to the Trainer's events. A refresh comes before the checkpoint of the same step."""
+
+    def __init__(self, run: _Run) -> None:
+        self.run = run
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        # a resumed run has its rates from the checkpoint's optimizer and scheduler, and its ledger is not empty
+        self.run.controller.start(kwargs["lr_scheduler"], kwargs["optimizer"])
+        self.run.begin()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        step = state.global_step
+        self.run.end_step(step)
+        if self.run.controller.due(step) and step < self.run.record.steps:
+            self.run.refresh(step, kwargs["model"], kwargs["lr_scheduler"], kwargs["optimizer"])
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        checkpoints.complete(Path(args.output_dir) / f"checkpoint-{state.global_step}", self.run.state())
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step != self.run.record.steps:
+            raise RuntimeError(f"training ended at step {state.global_step} of {self.run.record.steps}")
+        self.run.note_time()
+
+
+class _UnitTrainer(Trainer):
+    """The Trainer with our optimizer groups and schedule, saving only what trains, and silent."""
+
+    def __init__(self, run: _Run, model: nn.Module, dataset: Any, arguments: TrainingArguments) -> None:
+        self.run, self.trained = run, model
+        super().__init__(model=model, args=arguments, train_dataset=dataset, callbacks=[_Follow(run)])
+        self.remove_callback(PrinterCallback)
+        if run.training.gradient_checkpointing:
+            enable_checkpointing(model)
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        if self.optimizer is None:
+            t, groups = self.run.training, self.run.controller.groups()
+            self.optimizer = torch.optim.AdamW(groups, lr=self.run.controller.learning_rate, betas=t.betas, fused=True)
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:
+        if self.lr_scheduler is None:
+            self.lr_scheduler = LambdaLR(optimizer or self.create_optimizer(), self.run.factor)
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        loss = super().training_step(*args, **kwargs)
+        self.run.add_loss(loss.detach())
+        return loss
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        checkpoints.save_trainable(self.trained, Path(output_dir or str(self.args.output_dir)))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        checkpoints.load_trainable(model or self.trained, Path(resume_from_checkpoint))
+
+
+def enable_checkpointing(model: Any) -> None:
+    """Compute activations again in the backward pass; the variant that works below a frozen embedding too."""
+    options = {"use_reentrant": False}
+    if hasattr(model, "activation_checkpointing_enable"):  # transformers from 5.2x
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs=options)
+    else:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)

@@ -1,0 +1,192 @@
+"""Unit-wise learning rates: which parameters form a unit, one optimizer group a unit, refreshes and their ledger.
+
+Usable without the suite, with any optimizer and a LambdaLR:
+
+    rates = BoundRates(units_of(model, names), probe=lambda m: probe_units(m, documents, parameters=names), every=500)
+    controller = RateController(model, rates, learning_rate=1e-4)
+    optimizer = torch.optim.AdamW(controller.groups())
+    ...; controller.start(scheduler, optimizer); ...; controller.refresh(step, model, scheduler, optimizer)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from adept_bench.training.schedule import set_base_rates
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from adept_bench.probing.units import UnitImportance
+
+Probe = Callable[["nn.Module"], "list[UnitImportance]"]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Parameters of a decoder layer that share one rate."""
+
+    name: str
+    layer: int
+    norm: bool
+    parameters: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BoundRates:
+    """A rate policy bound to one model.
+
+    first: importance of each trainable tensor at step 0, measured on the source layers; None keeps all units at the
+    base rate until the first refresh. probe: measures every trainable tensor of the live model. every: steps between
+    refreshes. normalize, direction: as `probing.units.unit_rates`. stock_groups: the released code's pairing.
+    """
+
+    units: list[Unit]
+    first: Sequence[UnitImportance] | None = None
+    probe: Probe | None = None
+    every: int | None = None
+    normalize: str = "norms-apart"
+    direction: str = "inverse"
+    stock_groups: bool = False
+
+
+def units_of(model: nn.Module, names: Sequence[str], granularity: str = "tensor") -> list[Unit]:
+    """The units that the named parameters of decoder layers form, in model order (`probing.units.unit_members`)."""
+    from adept_bench.models.anatomy import layer_of
+    from adept_bench.probing.units import is_norm, unit_members
+    from adept_bench.training.where import decoder
+
+    found, units = decoder(model), []
+    for unit, members in unit_members(model, names, granularity).items():
+        layer = layer_of(members[0], found)
+        assert layer is not None
+        units.append(Unit(unit, layer, is_norm(model, members[0]), tuple(members)))
+    return units
+
+
+def pool(units: Sequence[Unit], tensors: Sequence[UnitImportance]) -> list[UnitImportance]:
+    """Importance of units from that of their tensors: the mean over all elements. Raises ValueError if not finite."""
+    from adept_bench.probing.units import UnitImportance
+
+    measured = {tensor.name: tensor for tensor in tensors}
+    pooled = []
+    for unit in units:
+        parts = [measured[name] for name in unit.parameters]
+        elements = sum(part.elements for part in parts)
+        importance = sum(part.importance * part.elements for part in parts) / elements
+        if len(parts) == 1:
+            importance = parts[0].importance
+        if not math.isfinite(importance):
+            raise ValueError(
+                f"importance of {unit.name} is {importance}; the model's loss on the probe corpus is not finite"
+            )
+        pooled.append(UnitImportance(unit.name, unit.layer, unit.norm, importance, elements))
+    return pooled
+
+
+def decays(model: nn.Module, name: str) -> bool:
+    """Whether weight decay applies to the parameter: not to norms and biases."""
+    from adept_bench.probing.units import is_norm
+
+    return not (name.endswith("bias") or is_norm(model, name))
+
+
+@dataclass
+class RateController:
+    """Optimizer groups for a model's trainable parameters, and their rates over time.
+
+    With `rates` None there are the stock two groups (decay, no decay) at one rate. Else one group a unit; a unit that
+    holds decayed and undecayed parameters has two groups of the same rate.
+    ledger: an entry a refresh, as the result file stores it.
+    """
+
+    model: nn.Module
+    rates: BoundRates | None
+    learning_rate: float
+    weight_decay: float = 0.0
+    ledger: list[dict[str, Any]] = field(default_factory=list)
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Parameter groups for a torch optimizer: params, names, unit (position of the unit whose rate it has)."""
+        parameters = dict(self.model.named_parameters())
+        trainable = [name for name, parameter in parameters.items() if parameter.requires_grad]
+        if self.rates is None or self.rates.stock_groups:
+            parts = [("decay", 0, trainable), ("no decay", 1, trainable)]
+            wanted: list[bool | None] = [True, False]
+        else:
+            in_units = [name for unit in self.rates.units for name in unit.parameters]
+            if sorted(in_units) != sorted(trainable):
+                odd = sorted(set(in_units) ^ set(trainable))
+                raise ValueError(f"units and trainable parameters differ: {odd[:3]}")
+            parts = [(unit.name, index, list(unit.parameters)) for index, unit in enumerate(self.rates.units)]
+            wanted = [None] * len(parts)
+        groups = []
+        for (label, index, names), only in zip(parts, wanted):
+            for decay in (True, False):
+                chosen = [name for name in names if decays(self.model, name) == decay]
+                if chosen and only in (None, decay):
+                    groups.append(
+                        {
+                            "params": [parameters[name] for name in chosen],
+                            "names": chosen,
+                            "unit": index,
+                            "label": label,
+                            "lr": self.learning_rate,
+                            "weight_decay": self.weight_decay if decay else 0.0,
+                        }
+                    )
+        return groups
+
+    def start(self, scheduler: Any, optimizer: Any) -> None:
+        """Set the first rates, from the importance of the source layers' units where the policy has it."""
+        if self.rates is None or self.ledger:
+            return
+        if self.rates.first is not None:
+            self._apply(0, pool(self.rates.units, self.rates.first), scheduler, optimizer)
+        else:
+            self._record(0, None, None, optimizer)
+
+    def due(self, step: int) -> bool:
+        """Whether the rates are to be refreshed after this many updates."""
+        return self.rates is not None and bool(self.rates.every) and step % (self.rates.every or 1) == 0
+
+    def refresh(self, step: int, model: nn.Module, scheduler: Any, optimizer: Any) -> None:
+        """Measure the live model and set the rates anew. The model and its gradients are left as they were."""
+        if self.rates is None or self.rates.probe is None:
+            raise ValueError("these rates have no probe to refresh them with")
+        self._apply(step, pool(self.rates.units, self.rates.probe(model)), scheduler, optimizer)
+
+    def _apply(self, step: int, units: list[UnitImportance], scheduler: Any, optimizer: Any) -> None:
+        from adept_bench.probing.units import unit_rates
+
+        assert self.rates is not None
+        scales = unit_rates(units, normalize=self.rates.normalize, direction=self.rates.direction)
+        base = [self.learning_rate * scales[group["unit"]] for group in optimizer.param_groups]
+        set_base_rates(scheduler, optimizer, base)
+        self._record(step, units, base, optimizer)
+
+    def _record(self, step: int, units: list[UnitImportance] | None, base: list[float] | None, optimizer: Any) -> None:
+        """Add to the ledger what each unit really trains at: its group's rate, whatever the formula says."""
+        from adept_bench.probing.units import normalize_units
+
+        assert self.rates is not None
+        group_of = {name: place for place, group in enumerate(optimizer.param_groups) for name in group["names"]}
+        normalized = normalize_units(units, normalize=self.rates.normalize) if units is not None else None
+        entries = []
+        for index, unit in enumerate(self.rates.units):
+            place = group_of[unit.parameters[0]]
+            group = optimizer.param_groups[place]
+            entries.append(
+                {
+                    "name": unit.name,
+                    "layer": unit.layer,
+                    "importance": units[index].importance if units is not None else None,
+                    "normalized": normalized[index] if normalized is not None else None,
+                    "lr_scale": base[place] / self.learning_rate if base is not None else 1.0,
+                    "rate": float(group["lr"]),
+                }
+            )
+        self.ledger.append({"step": step, "learning_rate": self.learning_rate, "units": entries})

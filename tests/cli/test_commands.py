@@ -1,0 +1,210 @@
+"""The command line: exit codes, where output goes, and errors that are one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from adept_bench.__main__ import main
+from adept_bench.cli.options import split_integers, write_json_result
+from adept_bench.errors import InputError
+
+HEAVY = ("torch", "transformers", "lm_eval", "datasets", "matplotlib", "numpy", "scipy", "yaml", "rich")
+HELPS = [
+    [],
+    ["run"],
+    ["eval"],
+    ["expand"],
+    ["show"],
+    ["list"],
+    ["doctor"],
+    ["probe"],
+    ["probe", "layers"],
+    ["probe", "units"],
+    ["lab"],
+    ["lab", "build"],
+]
+
+
+def one_line(capsys) -> str:
+    """The only line on stderr, with nothing on stdout."""
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1, err
+    return err.rstrip("\n")
+
+
+def test_no_help_page_imports_anything_heavy():
+    code = f"""
+import sys
+from adept_bench.__main__ import main
+for arguments in {HELPS!r}:
+    assert main([*arguments, "--help"]) == 0, arguments
+    found = [name for name in {HEAVY!r} if name in sys.modules]
+    assert not found, (arguments, found)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Usage:") == len(HELPS)
+
+
+def test_the_package_itself_imports_nothing_heavy_and_offers_its_functions():
+    code = f"""
+import sys, adept_bench
+assert not [name for name in {HEAVY!r} if name in sys.modules]
+assert all(callable(getattr(adept_bench, name)) for name in adept_bench.__all__ if name != "__version__")
+try:
+    adept_bench.nonsense
+except AttributeError as error:
+    assert "nonsense" in str(error)
+else:
+    raise SystemExit("no AttributeError")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_python_m_is_the_same_command():
+    module = subprocess.run(
+        [sys.executable, "-m", "adept_bench", "list", "suites"], capture_output=True, text=True, check=True
+    )
+    called = subprocess.run(
+        [sys.executable, "-c", "import sys; from adept_bench.__main__ import main; sys.exit(main())", "list", "suites"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert module.stdout == called.stdout
+    assert re.search(r"^medical  +\S", module.stdout, re.M)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        ("run --suite medcal", ["--suite", "'medcal'", "did you mean 'medical'?"]),
+        ("run --suite medical --preset labb", ["--preset", "'labb'", "did you mean 'lab'?"]),
+        ("run --suite medical --methods full,adpt", ["--methods", "'adpt'", "did you mean 'adept'?"]),
+        ("run --suite medical --methods tasl", ["--methods", "'tasl'", "not implemented yet"]),
+        ("run --suite medical --methods ,", ["--methods", "no method given"]),
+        ("run --suite medical --seeds 0,x", ["--seeds", "'x'", "0,1,2"]),
+        ("run --suite medical --jobs 0", ["--jobs", "1"]),
+        ("run --suite medical --set training.tokns=5", ["--set", "did you mean 'training.tokens'?"]),
+        ("run --suite medical --jbos 2", ["--jbos", "--jobs"]),
+        ("run", ["--suite"]),
+        ("rnu", ["'rnu'", "'run'"]),
+        ("probe layerz", ["'layerz'", "'layers'"]),
+        ("list taskz", ["'taskz'", "did you mean 'tasks'?"]),
+        ("lab build --kind bse", ["--kind", "'bse'", "'base'"]),
+        ("eval --model x", ["--suite"]),
+        ("eval --model x --suite medcal", ["--suite", "did you mean 'medical'?"]),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_code_2(arguments, parts, capsys):
+    assert main(arguments.split()) == 2
+    line = one_line(capsys)
+    for part in parts:
+        assert part in line
+
+
+@pytest.mark.parametrize("arguments", ["--debug run --suite x", "run --suite x --debug"])
+def test_debug_shows_the_traceback_wherever_it_stands(arguments, capsys):
+    assert main(arguments.split()) == 2
+    assert "Traceback" in capsys.readouterr().err
+    assert main(["run", "--suite", "x"]) == 2  # and only for its own command
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", ["--quiet list suites", "list suites --quiet"])
+def test_quiet_silences_the_log_wherever_it_stands(arguments, capsys):
+    from adept_bench.progress import reporter
+
+    assert main(arguments.split()) == 0
+    reporter().log("a line of the log")
+    assert main(["list", "suites"]) == 0
+    reporter().log("another line")
+    assert capsys.readouterr().err == "another line\n"
+
+
+def test_list_names_everything(capsys):
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    for line in ("suites:", "presets:", "methods:", "tasks:"):
+        assert line in out.splitlines()
+    for name in ("medical", "lab-redundant", "adept-as-released", "lab_medical_known"):
+        assert re.search(rf"^  {name}( |$)", out, re.M)
+
+
+def test_doctor_judges_every_preset(capsys):
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    import torch
+
+    assert re.search(rf"^torch +{re.escape(torch.__version__)}$", out, re.M)
+    assert re.search(r"^Hub +not asked", out, re.M)
+    assert re.search(r"^preset lab: can", out, re.M)
+    assert re.search(r"^preset lab-redundant: can", out, re.M)
+
+
+def test_doctor_compares_needs_with_what_there_is(monkeypatch):
+    from adept_bench import doctor
+    from adept_bench.config import experiments
+    from adept_bench.config.schema import Needs
+
+    lab = experiments.load_preset("lab")
+    needs = Needs(memory=8, gpu_memory=80, network=True)
+    monkeypatch.setattr(experiments, "list_presets", lambda: {"big": ""})
+    monkeypatch.setattr(experiments, "load_preset", lambda name: lab.model_copy(update={"needs": needs}))
+    machine = doctor.Machine({"torch": "2"}, 2, 4.0, 3.0, 100.0, (("small", 24.0),), (), False)
+    (problems,) = doctor.verdicts(machine).values()
+    assert problems == [
+        "needs 8 GiB of memory, has 4.0",
+        "needs a GPU of 80 GiB, has 24",
+        "needs the Hugging Face Hub, or local copies",
+    ]
+    enough = doctor.Machine({"torch": "2"}, 2, 8.0, 3.0, 100.0, (("large", 80.0),), (), True)
+    assert doctor.verdicts(enough) == {"big": []}
+    missing = doctor.Machine({"peft": None}, 2, 8.0, 3.0, 100.0, (("large", 80.0),), (), None)
+    assert doctor.verdicts(missing) == {"big": ["peft is missing"]}
+
+
+def test_ctrl_c_ends_with_130_and_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as server:  # a Hub that accepts and never answers
+        environment = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{server.getsockname()[1]}", "no_proxy": "*"}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "adept_bench", "doctor", "--online"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        server.settimeout(120)
+        connection, _ = server.accept()  # the command is at work now
+        with connection:
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.count("\n") == 1
+    assert "the same command goes on" in err
+
+
+def test_integers():
+    assert split_integers("3, 1,3", "--seeds") == [3, 1]
+    assert split_integers(None, "--seeds") is None
+    for bad in ("", ",", "1,-2", "1.5", "²"):
+        with pytest.raises(InputError, match="--seeds"):
+            split_integers(bad, "--seeds")
+
+
+def test_json_goes_to_stdout_or_whole_to_a_file(tmp_path, capsys):
+    write_json_result({"b": 1, "a": "é"}, None)
+    assert capsys.readouterr().out == '{\n "a": "é",\n "b": 1\n}\n'
+    write_json_result({"b": 1}, tmp_path / "new" / "o.json")
+    assert json.loads((tmp_path / "new" / "o.json").read_text()) == {"b": 1}
+    with pytest.raises(InputError, match="--output"):
+        write_json_result({}, tmp_path)

@@ -1,0 +1,153 @@
+"""`adept-bench expand`: the folder it writes, what it says, and what it refuses without leaving anything behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import typer
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from typer.testing import CliRunner
+
+from adept_bench.cli.expand import expand_command
+from adept_bench.errors import InputError
+
+app = typer.Typer()
+app.command()(expand_command)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("base") / "tiny"
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_attention_heads": 2, "num_key_value_heads": 1}
+    model = Qwen3ForCausalLM(Qwen3Config(vocab_size=64, num_hidden_layers=4, head_dim=8, **sizes)).bfloat16()
+    model.generation_config.temperature = 0.3
+    model.generation_config.do_sample = True
+    model.save_pretrained(folder)
+    words = Tokenizer(WordLevel({"<unk>": 0, "</s>": 1} | {f"w{i}": i for i in range(2, 64)}, unk_token="<unk>"))
+    words.pre_tokenizer = WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>", eos_token="</s>")
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def invoke(*arguments: str) -> tuple[int, str, Exception | None]:
+    result = CliRunner().invoke(app, [*arguments, "--quiet"])
+    error = result.exception
+    return result.exit_code, result.stdout, error if isinstance(error, Exception) else None
+
+
+def test_the_folder_is_a_plain_checkpoint_with_its_proof(base: Path, tmp_path: Path) -> None:
+    output = tmp_path / "deep" / "expanded"
+    code, said, error = invoke("--model", str(base), "--output", str(output), "--layers", "3,1")
+    assert (code, error) == (0, None)
+    assert "layer 2 is a copy of base layer 1" in said
+    assert "layer 5 is a copy of base layer 3" in said
+    assert [path.name for path in output.parent.iterdir()] == ["expanded"]
+
+    program = (  # a process that has transformers and none of our code
+        "import sys, torch; from transformers import AutoModelForCausalLM as A\n"
+        "one, two = (A.from_pretrained(p, dtype='auto') for p in sys.argv[1:])\n"
+        "ids = torch.arange(2, 20)[None]; assert two.config.num_hidden_layers == 6\n"
+        "assert torch.equal(one(ids).logits, two(ids).logits); assert one.dtype == two.dtype == torch.bfloat16\n"
+        "assert not any(name.startswith('adept') for name in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program, str(base), str(output)], check=True, cwd=tmp_path)
+
+    record = json.loads((output / "expansion.json").read_text())
+    assert (record["layers"], record["copies"], record["base_layers"]) == ([1, 3], [2, 5], 4)
+    assert record["base"] == str(base)
+    assert all(record["certificate"][name] for name in ("logits_equal", "cached_decoding_equal", "reload_equal"))
+    one, two = AutoTokenizer.from_pretrained(base), AutoTokenizer.from_pretrained(output)
+    assert one.get_vocab() == two.get_vocab()
+    assert one.chat_template == two.chat_template
+    assert two.pad_token is None
+    assert AutoModelForCausalLM.from_pretrained(output).generation_config.temperature == 0.3
+    assert "2 (copy of 1), 5 (copy of 3)" in (output / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("select", "layers"), [("uniform", [1, 3]), ("last", [2, 3])])
+def test_selections_by_depth(select: str, layers: list[int], base: Path, tmp_path: Path) -> None:
+    code, _, error = invoke("--model", str(base), "--output", str(tmp_path / "o"), "--select", select, "--k", "2")
+    assert (code, error) == (0, None)
+    assert json.loads((tmp_path / "o" / "expansion.json").read_text())["layers"] == layers
+
+
+def test_random_selection_follows_the_seed(base: Path, tmp_path: Path) -> None:
+    chosen = []
+    for i, seed in enumerate(("0", "0", "1", "2", "3")):
+        command = ("--model", str(base), "--output", str(tmp_path / str(i)), "--select", "random", "--k", "2")
+        assert invoke(*command, "--seed", seed)[0] == 0
+        chosen.append(json.loads((tmp_path / str(i) / "expansion.json").read_text())["layers"])
+    assert chosen[0] == chosen[1]
+    assert len({tuple(layers) for layers in chosen}) > 1
+
+
+def test_importance_selection_copies_the_least_important(base: Path, tmp_path: Path) -> None:
+    probing = pytest.importorskip("adept_bench.probing.layers")
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("\n\n".join(" ".join(f"w{(3 * i + j) % 60 + 2}" for j in range(12)) for i in range(4)))
+    output = tmp_path / "o"
+    code, _, error = invoke(
+        "--model", str(base), "--output", str(output), "--select", "importance", "--k", "1", "--corpus", str(corpus)
+    )
+    assert (code, error) == (0, None)
+    record = json.loads((output / "expansion.json").read_text())
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(base, dtype="auto"), AutoTokenizer.from_pretrained(base)
+    documents = [tokenizer(text)["input_ids"] for text in corpus.read_text().split("\n\n")]
+    importance = probing.probe_layers(model.eval(), documents).importance
+    assert record["selection"]["importance"] == pytest.approx(importance, abs=1e-3)
+    assert record["layers"] == [min(range(4), key=lambda i: record["selection"]["importance"][i])]
+
+
+REFUSED = {
+    "neither": ([], "exactly one"),
+    "both": (["--layers", "1", "--select", "last", "--k", "1"], "exactly one"),
+    "no k": (["--select", "last"], "--k: missing"),
+    "k with layers": (["--layers", "1", "--k", "1"], "expected no --k"),
+    "not numbers": (["--layers", "1;2"], "'1;2' is not a list"),
+    "no such layer": (["--layers", "4"], "--layers: 4 is out of range; expected 0 to 3"),
+    "no such device": (["--layers", "1", "--device", "gpu"], "--device: 'gpu' is not a device"),
+    "k too large": (["--select", "uniform", "--k", "5"], "--k: 5; expected 1 to 4"),
+    "no corpus": (["--select", "importance", "--k", "1"], "--corpus: missing"),
+    "corpus unused": (["--select", "last", "--k", "1", "--corpus", "f.txt"], "--corpus: f.txt"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refusals_leave_nothing_behind(case: str, base: Path, tmp_path: Path) -> None:
+    arguments, message = REFUSED[case]
+    code, said, error = invoke("--model", str(base), "--output", str(tmp_path / "out" / "o"), *arguments)
+    assert code != 0
+    assert isinstance(error, InputError)
+    assert message in str(error)
+    assert said == ""
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_an_output_that_is_not_empty_is_left_alone(base: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("keep")
+    _, _, error = invoke("--model", str(base), "--output", str(tmp_path), "--layers", "1")
+    assert isinstance(error, InputError)
+    assert "is not empty" in str(error)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_failed_certificate_leaves_nothing_behind(base: Path, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(base, dtype="auto")
+    with torch.no_grad():
+        model.model.norm.weight[0] = float("nan")
+    model.save_pretrained(tmp_path / "broken")
+    _, _, error = invoke("--model", str(tmp_path / "broken"), "--output", str(tmp_path / "out" / "o"), "--layers", "1")
+    assert isinstance(error, InputError)
+    assert "the certificate fails at logits_equal" in str(error)
+    assert list((tmp_path / "out").iterdir()) == []
