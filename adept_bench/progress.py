@@ -34,7 +34,9 @@ class Silent:
 
 
 def _show(fields: dict[str, Any]) -> str:
-    return "  ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in fields.items())
+    return "  ".join(
+        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in fields.items()
+    )
 
 
 class _PlainTask(Task):

@@ -96,7 +96,7 @@ class TrainingConfig(Section):
     gradient_checkpointing: bool = False
     """Compute activations again instead of keeping them. Default false (ours)."""
     save_every: PositiveInt | None = None
-    """Optimizer steps between checkpoints to go on from. Default: a tenth of the run (ours)."""
+    """Optimizer steps between checkpoints to go on from. Default: none are kept (ours; the shipped presets set it)."""
     log_every: PositiveInt = 10
     """Optimizer steps between points of the stored curve. Default 10 (ours)."""
 

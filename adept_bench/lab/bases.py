@@ -50,7 +50,8 @@ def fits(folder: Path, kind: str) -> bool:
 def folder(kind: str, seed: int) -> Path:
     """The checkpoint folder of base `kind` ("base" or "redundant") and `seed`; builds it where it does not exist.
 
-    A built base is kept in the user's cache under the hash of what it is made from. Raises InputError for an unknown kind.
+    A built base is kept in the user's cache under the hash of what it is made from. Raises InputError for an unknown
+    kind.
     """
     if kind not in KINDS:
         raise unknown_name("--model", "lab base", f"lab:{kind}", [f"lab:{name}" for name in KINDS])

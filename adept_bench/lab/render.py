@@ -13,9 +13,7 @@ def statements(entity: Entity, rng: random.Random) -> str:
     """All facts of an entity in random order, each by a random pattern of its attribute."""
     order = list(zip(entity.kind.attributes, entity.facts))
     rng.shuffle(order)
-    return " ".join(
-        rng.choice(attribute.patterns).format(name=entity.name, value=value) for attribute, value in order
-    )
+    return " ".join(rng.choice(attribute.patterns).format(name=entity.name, value=value) for attribute, value in order)
 
 
 def question(entity: Entity, index: int) -> str:

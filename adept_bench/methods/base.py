@@ -90,7 +90,7 @@ class RatePolicy(Protocol):
         trainable: Sequence[str],
         documents: Mapping[str, Sequence[Sequence[int]]],
     ) -> BoundRates | None:
-        """The policy on one model. None: one rate for everything. `documents`: probe documents (token ids) by corpus."""
+        """The policy on one model; None for one rate. `documents`: probe documents (token ids) by corpus."""
         ...
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from adept_bench.config.schema import RunConfig
-    from adept_bench.methods.base import EditResult, Method
+    from adept_bench.methods.base import Method
     from adept_bench.training.trainer import TrainRecord
 
 WORK = ".work"  # in the results folder: measurements of the base, checkpoints, locks
@@ -165,7 +164,7 @@ class _Trained:
 
     def __init__(self, spec: Spec, method: Method, base: BaseMeasurements, folder: Path) -> None:
         from adept_bench.methods.base import prepare
-        from adept_bench.models.certificate import parameter_digests
+        from adept_bench.models.certificate import parameter_digests, reference
         from adept_bench.models.checkpoints import model_facts
         from adept_bench.training.cost import PeakMemory, train_flops
 
@@ -173,9 +172,11 @@ class _Trained:
         model = spec.inputs.load_base()
         base_facts = model_facts(model)
         self.context = CellContext(base, base_facts["layers"], spec.seed, spec.config.options)
+        tokens = certificate_tokens(spec.inputs)
+        before = reference(model, tokens)
         self.edit, self.names = prepare(method, model, self.context)
         self.facts = {**model_facts(self.edit.model), "base_layers": base_facts["layers"]}
-        self.certificate = self._certify_expansion()
+        self.certificate = self._certify_expansion(before, tokens)
         digests = parameter_digests(self.edit.model)
         self.dataset = self._dataset()
         with PeakMemory(machine.device()) as peak:
@@ -187,14 +188,16 @@ class _Trained:
         )
         self._certify_training(digests)
 
-    def _certify_expansion(self) -> dict[str, Any] | None:
-        from adept_bench.models.certificate import certify_expansion
+    def _certify_expansion(self, before: Reference, tokens: torch.Tensor) -> dict[str, Any] | None:
+        from adept_bench.models.certificate import certify_expansion, holds
 
         if self.edit.expansion is None:
             return None
-        return certify_expansion(
-            self.spec.inputs.load_base(), self.edit.model, self.edit.expansion, certificate_tokens(self.spec.inputs)
-        )
+        trusted = self.spec.config.model.trust_remote_code
+        proof = certify_expansion(before, self.edit.model, self.edit.expansion, tokens, trust_remote_code=trusted)
+        if not holds(proof):
+            raise RuntimeError(f"the expanded model does not compute what its base computes: {proof}")
+        return proof
 
     def _certify_training(self, digests: dict[str, str]) -> None:
         from adept_bench.models.certificate import certify_training
@@ -285,9 +288,7 @@ def certificate_tokens(inputs: Inputs, batch: int = 2, length: int = 32) -> torc
     return torch.tensor(stream[: batch * length]).view(batch, length)
 
 
-def _cost(
-    base: BaseMeasurements | None, evaluation: dict[str, Any], trained: _Trained | None = None
-) -> dict[str, Any]:
+def _cost(base: BaseMeasurements | None, evaluation: dict[str, Any], trained: _Trained | None = None) -> dict[str, Any]:
     """The cost block. Probes of the base count in full for every cell that uses them, whoever measured them."""
     probes = base.seconds["probe"] if base is not None else 0.0
     record = trained.record if trained is not None else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from adept_bench.progress import reporter
@@ -12,7 +11,7 @@ from adept_bench.suite.inputs import Inputs, data_identity
 if TYPE_CHECKING:
     from torch import nn
 
-    from adept_bench.config.schema import Preset, Suite
+    from adept_bench.config.schema import RunConfig
 
 
 def evaluation_key(inputs: Inputs, groups: dict[str, list[str]]) -> dict[str, Any]:
@@ -57,21 +56,18 @@ def evaluate_all(model: nn.Module, inputs: Inputs, groups: dict[str, list[str]],
     return {**found, "losses": losses, "seconds": time.perf_counter() - started}
 
 
-def evaluate_model(model: str, suite: Suite, preset: Preset, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """What `adept-bench eval` reports: tasks, groups and held-out losses of `model`, and where they come from.
+def evaluate_model(config: RunConfig, *, seed: int = 0) -> dict[str, Any]:
+    """What `adept-bench eval` reports: tasks, groups and held-out losses of `config.model`, and where they come from.
 
-    The suite's tasks are asked whatever the model is: an adapted model is not the preset's, but its tasks are meant.
+    `seed` says which of the lab's base models `lab:base` is.
     """
-    from adept_bench.config.loading import resolve
     from adept_bench.suite.machine import now, provenance
 
     started = now()
-    config = resolve(suite, preset, overrides=overrides)
-    config = config.model_copy(update={"model": config.model.model_copy(update={"source": model, "revision": None})})
-    inputs = Inputs(config, seed=0)
+    inputs = Inputs(config, seed)
     found = evaluate_all(inputs.load_base(), inputs, config.tasks.groups, "eval")
     return {
-        "model": {"source": model, "hash": inputs.model_hash},
+        "model": {"source": config.model.source, "hash": inputs.model_hash},
         "suite": config.suite,
         "preset": config.preset,
         "data": data_identity(config.data),

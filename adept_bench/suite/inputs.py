@@ -94,7 +94,7 @@ class Inputs:
     @cached_property
     def corpora(self) -> dict[str, Corpus]:
         """domain, general, probe and the two held-out corpora; a held-out part that is not named is split off."""
-        from adept_bench.corpora.reading import Corpus, corpus_of, read_corpus, split_held_out
+        from adept_bench.corpora.reading import corpus_of, read_corpus, split_held_out
 
         data = self.config.data
         found: dict[str, Corpus] = {}

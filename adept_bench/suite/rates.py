@@ -67,7 +67,7 @@ def choose(trials: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def write_evidence(path: Path, config: RunConfig, chosen: dict[str, dict[str, Any]]) -> None:
-    """Store the choices (method -> `choose`) with all their trials. Methods chosen before under the same protocol stay."""
+    """Store the choices (method -> `choose`) with all their trials; earlier ones of the same protocol stay."""
     asked = protocol(config)
     methods: dict[str, Any] = {}
     if path.is_file():
@@ -82,7 +82,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a file of chosen learning rates ({error}); remove it or run --select-lr") from None
+        raise InputError(
+            f"{path}: not a file of chosen learning rates ({error}); remove it or run --select-lr"
+        ) from None
 
 
 def evidence_path(results: Path, config: RunConfig) -> Path:
@@ -126,6 +128,8 @@ def learning_rate(config: RunConfig, method: str, results: Path) -> dict[str, An
         }
     grid = config.selection.grid_for(method)
     middle = grid[len(grid) // 2]
-    reporter().log(f"{method}: no learning rate was chosen for this model and data; taking {middle:g}, "
-                   "the middle of the grid (--select-lr chooses one)")
+    reporter().log(
+        f"{method}: no learning rate was chosen for this model and data; taking {middle:g}, "
+        "the middle of the grid (--select-lr chooses one)"
+    )
     return {"value": middle, "source": "default", "grid": grid}

@@ -54,24 +54,6 @@ class TrainRecord:
     def tokens_per_second(self) -> float:
         return self.tokens / self.seconds if self.seconds else 0.0
 
-    def unit_columns(self) -> dict[str, Any]:
-        """`units` and `refreshes` in the column form of the result file: names once, a list a column and refresh."""
-        if not self.refreshes:
-            return {}
-        first = self.refreshes[0]["units"]
-        source = {
-            "importance": "importance",
-            "normalized": "normalized",
-            "lr_scale": "lr_scale",
-            "learning_rate": "rate",
-        }
-        refreshes = [
-            {"step": entry["step"], **{to: [unit[key] for unit in entry["units"]] for to, key in source.items()}}
-            for entry in self.refreshes
-        ]
-        units = {"name": [unit["name"] for unit in first], "layer": [unit["layer"] for unit in first]}
-        return {"units": units, "refreshes": refreshes}
-
 
 def train(
     model: nn.Module,

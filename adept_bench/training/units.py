@@ -100,7 +100,7 @@ class RateController:
 
     With `rates` None there are the stock two groups (decay, no decay) at one rate. Else one group a unit; a unit that
     holds decayed and undecayed parameters has two groups of the same rate.
-    ledger: an entry a refresh, as the result file stores it.
+    ledger: an entry a refresh, {"step", "units": a row a unit}; a row's learning_rate is the one in force from there.
     """
 
     model: nn.Module
@@ -186,7 +186,7 @@ class RateController:
                     "importance": units[index].importance if units is not None else None,
                     "normalized": normalized[index] if normalized is not None else None,
                     "lr_scale": base[place] / self.learning_rate if base is not None else 1.0,
-                    "rate": float(group["lr"]),
+                    "learning_rate": float(group["lr"]),
                 }
             )
-        self.ledger.append({"step": step, "learning_rate": self.learning_rate, "units": entries})
+        self.ledger.append({"step": step, "units": entries})

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from adept_bench.lab import corpora, items
 from adept_bench.lab.tokenizer import END, PAD, build_tokenizer
 
-
 TOKENIZER = build_tokenizer()
 
 

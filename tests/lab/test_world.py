@@ -52,7 +52,10 @@ def test_new_entities_occur_in_the_medical_corpora_alone(stream):
 def test_statements_tell_the_facts(everything):
     """Read the facts back from the sentences by their patterns, without the renderer."""
     readers = [
-        (attribute.name, re.compile(re.escape(p).replace(r"\{name\}", r"(?P<n>\w+)").replace(r"\{value\}", r"(?P<v>\w+)")))
+        (
+            attribute.name,
+            re.compile(re.escape(p).replace(r"\{name\}", r"(?P<n>\w+)").replace(r"\{value\}", r"(?P<v>\w+)")),
+        )
         for attribute in ATTRIBUTES.values()
         for p in attribute.patterns
     ]

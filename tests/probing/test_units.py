@@ -9,6 +9,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from adept_bench.errors import InputError
+from adept_bench.probing.gradients import squared, weighted
 from adept_bench.probing.units import is_norm, probe_units, unit_members
 
 SHAPE = {"vocab_size": 61, "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 4}
@@ -184,11 +185,18 @@ def test_no_two_gradients_live_at_once():
     assert max(alive) == 1
 
 
-def test_half_precision_is_reduced_in_float32():
+def test_half_precision_models():
     model, texts = build("llama"), documents()
     expected = {unit.name: unit.importance for unit in probe_units(model, texts)}
     for unit in probe_units(model.bfloat16(), texts):
         assert unit.importance == pytest.approx(expected[unit.name], rel=0.1)
+
+
+@pytest.mark.parametrize(("statistic", "power"), [(weighted, 1), (squared, 2)])
+def test_half_precision_is_reduced_in_float32(statistic, power):
+    weight, gradient = torch.randn(2, 10_000, generator=torch.Generator().manual_seed(1)).bfloat16()
+    exact = gradient.double().square() if power == 2 else (weight.double() * gradient.double()).abs()
+    assert statistic(weight, gradient).item() == pytest.approx(exact.sum().item(), rel=1e-5)
 
 
 def test_a_silenced_copy_has_no_importance():

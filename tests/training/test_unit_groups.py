@@ -88,7 +88,7 @@ def test_first_rates_come_from_the_source_layers_on_the_base(tiny):
         expected = 2 * (high - everything[name]) / (high - low)
         assert entry["importance"] == pytest.approx(everything[name])
         assert entry["lr_scale"] == pytest.approx(expected, abs=1e-9)
-        assert entry["rate"] == pytest.approx(0.01 * expected * 0.5, abs=1e-12)
+        assert entry["learning_rate"] == pytest.approx(0.01 * expected * 0.5, abs=1e-12)
     assert {e["layer"] for e in entries.values()} == {3, 5}
     assert controller.ledger[0]["step"] == 0
 
@@ -127,7 +127,7 @@ def test_a_refresh_measures_the_live_model_and_keeps_training_gradients(tiny):
     assert controller.ledger[-1]["step"] == 7
     assert {e["name"]: e["importance"] for e in controller.ledger[-1]["units"]} == expected
     by_name = {name: group for group in optimizer.param_groups for name in group["names"]}
-    assert all(by_name[e["name"]]["lr"] == e["rate"] for e in controller.ledger[-1]["units"])
+    assert all(by_name[e["name"]]["lr"] == e["learning_rate"] for e in controller.ledger[-1]["units"])
 
 
 def test_as_released_pairs_one_units_scale_with_each_stock_group(tiny):
