@@ -64,7 +64,7 @@ def build_base(kind: str, seed: int, output: Path, recipe: Recipe | None = None)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent) as temporary:
         folder = Path(temporary) / "base"
-        model.to(torch.bfloat16).save_pretrained(folder)
+        model.to(dtype=torch.bfloat16).save_pretrained(folder)  # type: ignore[call-arg,arg-type]
         tokenizer.save_pretrained(folder)
         record |= {"kind": kind, "made_from": making_hash(kind), "world": world_hash(), "scores": score(folder)}
         write_json(folder / RECORD, record)

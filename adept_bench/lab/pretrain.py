@@ -24,6 +24,7 @@ class Recipe:
     length: int = 128
     learning_rate: float = 2.5e-3
     warmup_steps: int = 100
+    weight_decay: float = 0.0
     hidden_size: int = 96
     intermediate_size: int = 288
     layers: int = 12
@@ -125,7 +126,7 @@ def pretrain(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, seed: int) -> t
             lr_scheduler_kwargs={"min_lr_rate": 0.05},
             warmup_steps=recipe.warmup_steps,
             adam_beta2=0.98,
-            weight_decay=0.0,
+            weight_decay=recipe.weight_decay,
             train_sampling_strategy="sequential",
             logging_steps=50,
             save_strategy="no",

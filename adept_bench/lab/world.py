@@ -19,11 +19,11 @@ WORLD_SEED = 20251010
 
 # entities a kind in each split: asked, validation, test
 SPLITS: dict[tuple[str, str], tuple[int, int, int]] = {
-    ("general", "person"): (60, 20, 72),
-    ("general", "place"): (60, 20, 72),
-    ("general", "animal"): (60, 20, 72),
-    ("known", "drug"): (60, 0, 84),
-    ("known", "disease"): (60, 0, 100),
+    ("general", "person"): (40, 20, 72),
+    ("general", "place"): (40, 20, 72),
+    ("general", "animal"): (40, 20, 72),
+    ("known", "drug"): (40, 0, 84),
+    ("known", "disease"): (40, 0, 100),
     ("new", "drug"): (24, 24, 100),
     ("new", "disease"): (24, 24, 80),
 }

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from adept_bench.config.schema import RunConfig
     from adept_bench.methods.base import Method
+    from adept_bench.models.certificate import Reference
     from adept_bench.training.trainer import TrainRecord
 
 WORK = ".work"  # in the results folder: measurements of the base, checkpoints, locks
