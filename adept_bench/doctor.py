@@ -7,11 +7,9 @@ import platform
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 GIB = 2**30
-LIBRARIES = ("torch", "transformers", "lm-eval", "datasets", "peft")
 HUB = "https://huggingface.co"  # unless $HF_ENDPOINT names a mirror, as for the Hub's own client
 
 
@@ -34,12 +32,13 @@ def examine(*, online: bool = False) -> Machine:
     import psutil
 
     from adept_bench import lab
+    from adept_bench.suite.machine import cores, library_versions
 
     memory = psutil.virtual_memory()
     folder = Path(lab.__file__).parent
     return Machine(
-        versions={name: _version(name) for name in LIBRARIES},
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        versions=library_versions(),
+        cores=cores(),
         memory=memory.total / GIB,
         memory_free=memory.available / GIB,
         disk_free=shutil.disk_usage(".").free / GIB,
@@ -97,13 +96,6 @@ def _gpus() -> tuple[tuple[str, float], ...]:
         return ()
     found = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
     return tuple((gpu.name, gpu.total_memory / GIB) for gpu in found)
-
-
-def _version(library: str) -> str | None:
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return None
 
 
 def _hub_answers() -> bool:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from adept_bench.progress import reporter
+
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write `content` to `path` through a temporary file and a rename, so that no reader ever sees a part of it."""
@@ -58,9 +60,20 @@ def cache_root() -> Path:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock named by `path` (the lock file is `path` + ".lock") across processes."""
-    from filelock import FileLock
+    """Hold an exclusive lock named by `path` (the lock file is `path` + ".lock") across processes.
+
+    Where another holds it, say so once and wait.
+    """
+    from filelock import FileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
+    lock = FileLock(f"{path}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        reporter().log(f"waiting for {path}.lock, which another process holds")
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,6 +34,29 @@ class Silent:
         yield Task(description, total)
 
 
+def counted(task: Task, layers: int | None = None) -> Callable[[int, int], None]:
+    """What shows `on_progress(done, total)` of a probe on `task`, which takes its total from there.
+
+    `layers`: where a step is one of this many layers in one batch, as in masking (total = layers x batches); steps are
+    then shown as a layer of a batch.
+    """
+
+    def show(done: int, total: int) -> None:
+        fields = {}
+        if layers:
+            batch, layer = divmod(done - 1, layers)
+            fields = {"layer": f"{layer + 1} of {layers}", "batch": f"{batch + 1} of {total // layers}"}
+        task.total = total
+        task.update(done - task.done, **fields)
+
+    return show
+
+
+def _line(text: str) -> None:
+    sys.stderr.write(f"{text}\n")  # one write: lines of several threads stay whole
+    sys.stderr.flush()
+
+
 def _show(fields: dict[str, Any]) -> str:
     return "  ".join(
         f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in fields.items()
@@ -55,14 +79,14 @@ class _PlainTask(Task):
             if self.total and self.done and not finished:
                 left = f"  {(now - self.started) / self.done * (self.total - self.done):.0f}s left"
             line = f"{self.description}: {self.unit} {self.done}{of}  {_show(fields)}{left}"
-            print(line.rstrip(), file=sys.stderr, flush=True)
+            _line(line.rstrip())
 
 
 class Plain(Silent):
     """One line now and then, for logs and pipes."""
 
     def log(self, message: str) -> None:
-        print(message, file=sys.stderr, flush=True)
+        _line(message)
 
     @contextmanager
     def task(self, description: str, total: int | None = None, unit: str = "") -> Iterator[Task]:
@@ -77,44 +101,52 @@ class _BarTask(Task):
 
     def update(self, advance: int = 1, **fields: Any) -> None:
         super().update(advance, **fields)
-        self.progress.update(self.handle, advance=advance, fields=_show(fields) or self.unit)
+        self.progress.update(self.handle, total=self.total, advance=advance, fields=_show(fields) or self.unit)
 
 
 class Bars(Silent):
-    """rich bars on a terminal: description, bar, count, fields, time left."""
+    """rich bars on a terminal: description, bar, count, fields, time left. Tasks may overlap and end in any order."""
 
     def __init__(self) -> None:
         from rich.console import Console
 
         self.console = Console(stderr=True)
         self.live: Any = None
+        self.shown = 0  # tasks that have begun and not ended; the display lives while there are any
+        self.lock = threading.Lock()  # tasks begin and end in several threads
 
     def log(self, message: str) -> None:
         self.console.print(message, markup=False, highlight=False)
 
     @contextmanager
     def task(self, description: str, total: int | None = None, unit: str = "") -> Iterator[Task]:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        outer = self.live is None
-        if outer:
-            columns = [
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=24),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[fields]}", markup=False),
-                TimeRemainingColumn(),
-            ]
-            self.live = Progress(*columns, console=self.console, transient=True)
-            self.live.start()
-        task = _BarTask(self.live, description, total, unit)
+        with self.lock:
+            if self.live is None:
+                self.live = self._display()
+                self.live.start()
+            task = _BarTask(self.live, description, total, unit)
+            self.shown += 1
         try:
             yield task
         finally:
-            self.live.remove_task(task.handle)
-            if outer:
-                self.live.stop()
-                self.live = None
+            with self.lock:
+                self.shown -= 1
+                self.live.remove_task(task.handle)
+                if not self.shown:
+                    self.live.stop()
+                    self.live = None
+
+    def _display(self) -> Any:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = [
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[fields]}", markup=False),
+            TimeRemainingColumn(),
+        ]
+        return Progress(*columns, console=self.console, transient=True)
 
 
 _current: Silent = Silent()

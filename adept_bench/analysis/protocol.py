@@ -1,4 +1,4 @@
-"""Which cells may be compared: same items, same prompts, same base, same token budget, seed by seed."""
+"""Which cells may be compared: same items, prompts, base, corpora and token budget, seed by seed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def label(cell: Cell) -> str:
 def pair_seeds(cells: Sequence[Cell], reference: Sequence[Cell]) -> list[tuple[Cell, Cell]]:
     """(cell, its reference) for each seed that both have, by seed.
 
-    Raises InputError where a seed occurs twice on one side, or a pair does not have preset, base model and (if both
-    train) token budget in common.
+    Raises InputError where a seed occurs twice on one side, or a pair does not have preset, base model, corpora and (if
+    both train) token budget in common.
     """
     first, second = _by_seed(cells), _by_seed(reference)
     pairs = [(first[seed], second[seed]) for seed in sorted(first.keys() & second.keys())]
@@ -25,8 +25,16 @@ def pair_seeds(cells: Sequence[Cell], reference: Sequence[Cell]) -> list[tuple[C
         _same(cell, other, "preset", cell.preset, other.preset)
         if cell.model.hash and other.model.hash:
             _same(cell, other, "base model", cell.model.hash, other.model.hash)
+        _same_identity(cell, other)
     check_budget([cell for pair in pairs for cell in pair])
     return pairs
+
+
+def _same_identity(cell: Cell, other: Cell) -> None:
+    """Names in a configuration may have stood for other content: `identity` holds the hashes of model and corpora."""
+    mine, theirs = (one.config.get("identity") or {} for one in (cell, other))
+    for name in sorted(mine.keys() | theirs.keys()):
+        _same(cell, other, f"identity of {name}", mine.get(name), theirs.get(name))
 
 
 def check_budget(cells: Iterable[Cell]) -> None:

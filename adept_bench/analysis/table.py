@@ -10,19 +10,16 @@ import numpy as np
 
 from adept_bench.analysis.paired import Estimate, flips, paired_difference, paired_values
 from adept_bench.analysis.protocol import group_tasks
+from adept_bench.config.names import METHOD_NAMES
 from adept_bench.errors import InputError
 from adept_bench.results.schema import Cell
 
-METHOD_ORDER = (
-    *("vanilla", "full", "replay", "llama-pro", "frozen", "lora", "tasl", "adept"),
-    *("adept-no-stage1", "adept-no-stage2", "adept-uniform-expansion", "adept-as-released"),
-)
 REFERENCES = ("vanilla", "full")
 
 
 def methods_in_order(names: Iterable[str]) -> list[str]:
     """Core methods, then variants, then others by name."""
-    known = {name: index for index, name in enumerate(METHOD_ORDER)}
+    known = {name: index for index, name in enumerate(METHOD_NAMES)}
     return sorted(set(names), key=lambda name: (known.get(name, len(known)), name))
 
 

@@ -14,6 +14,7 @@ from adept_bench.cli.options import (
     Quiet,
     SetOption,
     SuiteOption,
+    check_output,
     write_json_result,
 )
 
@@ -29,6 +30,7 @@ def eval_command(
     debug: Debug = False,
 ) -> None:
     """Evaluate a model on a suite: its tasks and its held-out losses, as JSON."""
+    check_output(output)
     from adept_bench.config.loading import resolve
 
     # the model may be one that was adapted from the preset's own: its tasks are asked whatever its name

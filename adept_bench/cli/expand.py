@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from adept_bench.models.exporting import Choose
 
 
+LONGEST = 512  # tokens of a document where neither --max-length nor the model's context says less
+
+
 class Select(StrEnum):
     """How the layers to copy are chosen."""
 
@@ -32,7 +35,12 @@ def expand_command(
     corpus: Annotated[
         str | None, typer.Option(help="Text that importance is measured on, with --select importance.", metavar="F")
     ] = None,
-    max_length: Annotated[int, typer.Option(min=2, help="Tokens a document is cut to when probing.")] = 512,
+    max_length: Annotated[
+        int | None,
+        typer.Option(
+            min=2, help=f"Tokens a document is cut to when probing. Default: the model's context, at most {LONGEST}."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of --select random.")] = 0,
     dtype: Annotated[str, typer.Option(help="auto (the checkpoint's own), float32, bfloat16 or float16.")] = "auto",
     device: Annotated[str, typer.Option(help="Where the work is done: cpu, cuda, cuda:1, ...")] = "cpu",
@@ -82,7 +90,7 @@ def _named_layers(layers: str | None, select: Select | None, k: int | None, corp
     return None
 
 
-def _selection(select: Select | None, k: int | None, corpus: str | None, seed: int, max_length: int) -> Choose:
+def _selection(select: Select | None, k: int | None, corpus: str | None, seed: int, max_length: int | None) -> Choose:
     from adept_bench.corpora.reading import read_corpus
     from adept_bench.models import selection
     from adept_bench.models.anatomy import decoder_layers
@@ -106,18 +114,17 @@ def _selection(select: Select | None, k: int | None, corpus: str | None, seed: i
     return choose
 
 
-def _importance(model: Any, tokenizer: Any, texts: list[str], max_length: int) -> list[float]:
+def _importance(model: Any, tokenizer: Any, texts: list[str], max_length: int | None) -> list[float]:
     from adept_bench.corpora.tokens import tokenize_documents
+    from adept_bench.models.anatomy import decoder_layers
+    from adept_bench.probing.context import length_limit
     from adept_bench.probing.layers import probe_layers
-    from adept_bench.progress import reporter
+    from adept_bench.progress import counted, reporter
 
     if tokenizer is None:
         raise InputError("--model: has no tokenizer; expected one, to measure importance on --corpus")
-    documents = tokenize_documents(tokenizer, texts, max_length=max_length)
-    with reporter().task("probing layers", unit="layer") as task:
-
-        def progress(done: int, total: int) -> None:
-            task.total = total
-            task.update(done - task.done)
-
-        return list(probe_layers(model, documents, on_progress=progress).importance)
+    length = length_limit(model, max_length, longest=LONGEST)
+    documents = tokenize_documents(tokenizer, texts, max_length=length)
+    depth = len(decoder_layers(model)[1])
+    with reporter().task("probing layers", unit="step") as task:
+        return list(probe_layers(model, documents, on_progress=counted(task, depth)).importance)

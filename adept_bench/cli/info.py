@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from adept_bench.cli.options import Debug, Quiet
-from adept_bench.errors import unknown_name
+from adept_bench.errors import InputError, unknown_name
 
 
 def list_command(
@@ -19,6 +19,8 @@ def list_command(
     debug: Debug = False,
 ) -> None:
     """List what there is: suites, presets, methods, tasks."""
+    if what == "figures":
+        raise InputError(f"list: figures come with a later version; expected one of: {', '.join(_LISTS)}")
     if what is not None and what not in _LISTS:
         raise unknown_name("list", "kind", what, _LISTS)
     for kind in [what] if what else _LISTS:

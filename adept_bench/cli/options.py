@@ -97,6 +97,23 @@ Version = Annotated[
 ]
 
 
+def check_output(output: Path | None) -> None:
+    """Before the work: raise InputError where `output` could not be written after it. Nothing is left behind."""
+    if output is None:
+        return
+    folder = output.parent
+    if output.is_dir():
+        raise InputError(f"--output: {output} is a folder; expected the name of a JSON file")
+    if not folder.is_dir():
+        raise InputError(f"--output: {folder} does not exist or is no folder; expected a file in an existing one")
+    import tempfile
+
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise InputError(f"--output: {folder} cannot be written to: {error.strerror}") from None
+
+
 def write_json_result(value: object, output: Path | None) -> None:
     """A command's JSON: to the file `output`, whole, and said on stderr; to stdout where there is none."""
     from adept_bench.files import write_json

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adept_bench.cli.options import Debug, ModelOption, OutputOption, Quiet, split_integers
+from adept_bench.cli.options import (
+    Debug,
+    ModelOption,
+    OutputOption,
+    Quiet,
+    check_output,
+    split_integers,
+    write_json_result,
+)
 from adept_bench.errors import InputError
-from adept_bench.progress import reporter
+from adept_bench.progress import counted, reporter
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -70,17 +77,18 @@ def layers(
     debug: Debug = False,
 ) -> None:
     """The importance of each layer: how much the loss grows when the layer is bypassed (masking), or another metric."""
-    _check_output(output)
+    check_output(output)
     from adept_bench.probing.layers import METRICS, probe_layers
     from adept_bench.probing.report import layer_report
 
     _check_name("--metric", metric, METRICS)
     inputs = _load(model, corpus, max_length, max_documents, trust_remote_code, dtype, device)
-    with _progress(inputs, batch_size, per_layer=metric == "masking") as on_progress:
+    with _progress(inputs, per_layer=metric == "masking") as on_progress:
         result = probe_layers(
             inputs.model, inputs.documents, metric=metric, batch_size=batch_size, on_progress=on_progress
         )
-    _write(layer_report(result, model=model, corpus=inputs.corpus, batch_size=batch_size, **inputs.settings), output)
+    report = layer_report(result, model=model, corpus=inputs.corpus, batch_size=batch_size, **inputs.settings)
+    write_json_result(report, output)
 
 
 @probe_app.command("units")
@@ -108,7 +116,7 @@ def units(
 ) -> None:
     """The importance of each unit, mean |w * dL/dw|, and the factor on the learning rate that follows from it."""
     chosen = split_integers(layers, "--layers")
-    _check_output(output)
+    check_output(output)
     from adept_bench.probing.rates import NORMALIZE
     from adept_bench.probing.report import unit_report
     from adept_bench.probing.units import GRANULARITIES, probe_units
@@ -116,7 +124,7 @@ def units(
     _check_name("--granularity", granularity, GRANULARITIES)
     _check_name("--normalize", normalize, NORMALIZE)
     inputs = _load(model, corpus, max_length, max_documents, trust_remote_code, dtype, device)
-    with _progress(inputs, batch_size, per_layer=False) as on_progress:
+    with _progress(inputs, per_layer=False) as on_progress:
         measured = probe_units(
             inputs.model,
             inputs.documents,
@@ -134,7 +142,7 @@ def units(
         batch_size=batch_size,
         **inputs.settings,
     )
-    _write(report, output)
+    write_json_result(report, output)
 
 
 def _check_name(option: str, value: str, names: tuple[str, ...]) -> None:
@@ -143,11 +151,6 @@ def _check_name(option: str, value: str, names: tuple[str, ...]) -> None:
 
     if value not in names:
         raise unknown_name(option, "value", value, names)
-
-
-def _check_output(output: Path | None) -> None:
-    if output and output.is_dir():
-        raise InputError(f"--output: {output} is a folder; expected the name of a JSON file")
 
 
 def _load(
@@ -196,30 +199,7 @@ def _device(chosen: str | None) -> str:
 
 
 @contextmanager
-def _progress(inputs: _Inputs, batch_size: int, *, per_layer: bool) -> Iterator[Callable[[int, int], None]]:
+def _progress(inputs: _Inputs, *, per_layer: bool) -> Iterator[Callable[[int, int], None]]:
     """A progress callback: `layer i of L` of each batch where layers are masked in turn, batches otherwise."""
-    layers, batches = inputs.layers, -(-len(inputs.documents) // batch_size)
-    with reporter().task(
-        "probing", layers * batches if per_layer else batches, "step" if per_layer else "batch"
-    ) as task:
-
-        def show(done: int, total: int) -> None:
-            fields = {}
-            if per_layer:
-                batch, layer = divmod(done - 1, layers)
-                fields = {"layer": f"{layer + 1} of {layers}", "batch": f"{batch + 1} of {batches}"}
-            task.update(done - task.done, **fields)
-
-        yield show
-
-
-def _write(report: dict[str, Any], output: Path | None) -> None:
-    if output is None:
-        import json
-
-        typer.echo(json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False))
-        return
-    from adept_bench.files import write_json
-
-    write_json(output, report)
-    reporter().log(f"written: {output}")
+    with reporter().task("probing", unit="step" if per_layer else "batch") as task:
+        yield counted(task, inputs.layers if per_layer else None)

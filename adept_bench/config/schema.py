@@ -137,15 +137,18 @@ class MethodOptions(Section):
     """Options of the methods; one that a method has no use for is ignored by it."""
 
     k: PositiveInt = 4
-    """Layers that are copied, or trained by `frozen`. Default 4 (paper, Qwen3)."""
+    """Layers that are copied, or trained by `frozen` and adept-no-stage1. Default 4 (paper, Qwen3)."""
     select: Literal["importance", "uniform", "last", "first", "random", "highest", "domain-importance"] | None = None
-    """Which layers are copied. Default: what the method says (adept: importance, llama-pro: uniform)."""
+    """Which layers adept, adept-no-stage2 and adept-as-released copy, and adept-no-stage1 trains. Default: importance,
+    the least important (paper). No other method heeds it: llama-pro and adept-uniform-expansion are always uniform."""
     layers: list[Annotated[int, Field(ge=0)]] | None = None
-    """Exactly these base layers are copied, whatever `select` and `k` say. Default: none named (ours)."""
+    """Exactly these base layers, whatever `select` and `k` say, in the methods that heed `select`; lora matches their
+    number. Default: none named (ours)."""
     replay_share: Fraction = 0.2
     """Share of general sequences in `replay`. Default 0.2 (ours)."""
     lora_rank: PositiveInt | None = None
-    """Rank of the adapters. Default: the one that comes nearest to the trainable parameters of k copies (ours)."""
+    """Rank of the adapters. Default: the one that comes nearest to the trainable parameters of k copies, or of as many
+    as `layers` lists (ours)."""
     lora_alpha: PositiveFloat | None = None
     """Scale of the adapters. Default: twice the rank (ours)."""
     lora_dropout: Fraction = 0.0

@@ -31,6 +31,7 @@ def evaluate(
     max_length: int | None = None,
     on_progress: OnProgress | None = None,
     items: Items | None = None,
+    title: str = "evaluate",
 ) -> dict[str, Any]:
     """Evaluate the tasks of each group: ours (`evaluation.tasks.names`) and any name of lm-eval's.
 
@@ -39,8 +40,8 @@ def evaluate(
     version), "chance", "value_chance_corrected", "version", "num_fewshot", "truncated" (items whose prompt was cut
     from the left)}}, "groups": {group: unweighted mean}, "groups_chance_corrected": {...}}. A group of lm-eval's (mmlu)
     is one task, its items those of its subtasks in turn. `num_fewshot` goes to every task that doesn't itself fix
-    it at 0, `limit` cuts each (sub)task to its first items, `on_progress(task, done, total)` counts items. Nothing of
-    the model, tokenizer or the generators is left changed.
+    it at 0, `limit` cuts each (sub)task to its first items, `on_progress(task, done, total)` counts items, `title`
+    opens the line of progress. Nothing of the model, tokenizer or the generators is left changed.
 
     Raises InputError for an unknown task, one named twice, and a number out of range.
     """
@@ -59,15 +60,15 @@ def evaluate(
     tasks: dict[str, Any] = {}
     if group_of:
         from adept_bench.evaluation.scorer import Scorer
-        from adept_bench.evaluation.undisturbed import quiet, undisturbed
+        from adept_bench.evaluation.undisturbed import quiet, restored
 
-        with tempfile.TemporaryDirectory(prefix="adept-bench-tasks-") as folder, quiet(), undisturbed(model, tokenizer):
+        with tempfile.TemporaryDirectory(prefix="adept-bench-tasks-") as folder, quiet(), restored(model, tokenizer):
             ours = [name for name in group_of if name in names()]
             manager = render(ours, Path(folder), items)
             scorer = Scorer(model, tokenizer, batch_size=batch_size, max_length=max_length, on_items=lambda done: None)
             for name, group in group_of.items():
                 loaded = (manager if name in ours else builtin_manager()).load([name])
-                tasks |= _evaluate_one(name, group, loaded, scorer, num_fewshot, limit, on_progress)
+                tasks |= _evaluate_one(name, group, loaded, scorer, num_fewshot, limit, on_progress, title)
     return {"tasks": tasks, **_group_means(tasks)}
 
 
@@ -79,6 +80,7 @@ def _evaluate_one(
     num_fewshot: int | None,
     limit: int | None,
     on_progress: OnProgress | None,
+    title: str = "evaluate",
 ) -> dict[str, Any]:
     """The entries of one requested name: one, but for a tag of lm-eval's, which names tasks with no common score."""
     from lm_eval.evaluator import evaluate as lm_evaluate
@@ -89,7 +91,7 @@ def _evaluate_one(
         total += min(len(task.eval_docs), limit or len(task.eval_docs))
     scorer.truncated.clear()
     done = 0
-    with reporter().task(f"evaluate {name}", total=total, unit="items") as progress:
+    with reporter().task(f"{title} {name}", total=total, unit="items") as progress:
 
         def on_items(finished: int) -> None:
             nonlocal done

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from adept_bench.errors import InputError, nearest
+from adept_bench.files import content_hash
 
 TEMPLATES = Path(__file__).with_name("tasks")
 
@@ -22,6 +23,11 @@ Items = Callable[[str], list[dict[str, Any]]]
 def names() -> list[str]:
     """The package's own tasks, sorted."""
     return sorted(path.stem for path in TEMPLATES.glob("*.yaml") if not path.stem.startswith("_"))
+
+
+def definitions_hash() -> str:
+    """A hash of all the package's task files by name and content, shared parts included."""
+    return content_hash({path.name: path.read_text(encoding="utf-8") for path in TEMPLATES.glob("*.yaml")})
 
 
 def check_names(wanted: Iterable[str], where: str = "tasks") -> None:

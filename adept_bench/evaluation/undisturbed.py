@@ -13,16 +13,16 @@ from unittest import mock
 import numpy as np
 import torch
 
-from adept_bench.probing.undisturbed import undisturbed as model_undisturbed
+from adept_bench.probing.undisturbed import undisturbed
 
 
 @contextmanager
-def undisturbed(model: torch.nn.Module, tokenizer: Any) -> Iterator[None]:
+def restored(model: torch.nn.Module, tokenizer: Any) -> Iterator[None]:
     """Restore each module's train or eval mode, all generators' states, and the tokenizer's padding on leaving."""
     python, numpy = random.getstate(), np.random.get_state()
     side, pad = tokenizer.padding_side, tokenizer.pad_token
     try:
-        with model_undisturbed(model):
+        with undisturbed(model):
             yield
     finally:
         random.setstate(python)

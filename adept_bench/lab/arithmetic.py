@@ -22,7 +22,7 @@ class Problem:
     text: str
     steps: str
     answer: int
-    split: str
+    numbers: tuple[str, int, int, int]  # template and operands: what makes two problems the same
 
     def worked(self) -> str:
         """The problem with its steps and answer, as a corpus states it."""
@@ -59,7 +59,7 @@ NEW = tuple(name for name, (_, _, known) in _TEMPLATES.items() if not known)
 
 def _operands(template: str, rng: random.Random) -> tuple[int, int, int]:
     if template.startswith("groups"):
-        return rng.randint(2, 7), rng.randint(2, 9), rng.randint(1, 12)
+        return rng.randint(2, 9), rng.randint(2, 12), rng.randint(1, 12)
     a, b = rng.randint(3, 30), rng.randint(1, 20)
     if template == "lose":
         b = rng.randint(1, a)
@@ -85,7 +85,7 @@ def problem(rng: random.Random, templates: tuple[str, ...], *splits: str) -> Pro
         if split in splits:
             text, steps, _ = _TEMPLATES[template]
             words = {"job": rng.choice(JOBS), "food": rng.choice(FOODS), "a": a, "b": b, "c": c, "x": x, "y": y}
-            return Problem(text.format(**words), steps.format(**words), y, split)
+            return Problem(text.format(**words), steps.format(**words), y, (template, a, b, c))
 
 
 def sentences() -> list[str]:

@@ -19,7 +19,7 @@ RECORD = "training.json"  # in a base's folder: recipe, curve, scores and the ha
 
 @cache
 def world_hash() -> str:
-    """Hash of all that the world says: corpora, items and the tokenizer's pieces. Measurements are keyed by it."""
+    """Hash of all that the world says: corpora, items and the tokenizer's pieces."""
     from adept_bench.lab import corpora, items, tokenizer
 
     return content_hash(
@@ -32,13 +32,31 @@ def world_hash() -> str:
 
 
 @cache
+def corpus_hash(name: str) -> str:
+    """Hash of one lab corpus; InputError for an unknown name."""
+    from adept_bench.lab import corpora
+
+    return content_hash(corpora.texts(name))
+
+
+@cache
+def items_hash(task: str) -> str:
+    """Hash of one lab task's items; InputError for an unknown name."""
+    from adept_bench.lab import items
+
+    return content_hash(items.items(task))
+
+
+@cache
 def making_hash(kind: str) -> str:
     """Hash of all that a base of this kind is made from: the recipe, the pieces and the start of the text stream."""
     from adept_bench.lab import corpora, tokenizer
-    from adept_bench.lab.pretrain import RECIPES
+    from adept_bench.lab.pretrain import LOOP_VERSION, RECIPES
 
     stream = list(islice(corpora.pretraining(0), 4000))
-    return content_hash({"recipe": asdict(RECIPES[kind]), "pieces": tokenizer.pieces(), "stream": stream})
+    return content_hash(
+        {"recipe": asdict(RECIPES[kind]), "pieces": tokenizer.pieces(), "stream": stream, "loop": LOOP_VERSION}
+    )
 
 
 def fits(folder: Path, kind: str) -> bool:

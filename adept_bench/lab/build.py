@@ -64,9 +64,14 @@ def build_base(kind: str, seed: int, output: Path, recipe: Recipe | None = None)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent) as temporary:
         folder = Path(temporary) / "base"
-        model.to(dtype=torch.bfloat16).save_pretrained(folder)  # type: ignore[call-arg,arg-type]
+        model.to(dtype=torch.bfloat16).save_pretrained(folder)  # type: ignore[call-arg]
         tokenizer.save_pretrained(folder)
-        record |= {"kind": kind, "made_from": making_hash(kind), "world": world_hash(), "scores": score(folder)}
+        record |= {
+            "kind": kind,
+            "made_from": making_hash(kind) if recipe is None else None,
+            "world": world_hash(),
+            "scores": score(folder),
+        }
         write_json(folder / RECORD, record)
         shutil.rmtree(output, ignore_errors=True)
         os.replace(folder, output)

@@ -107,7 +107,7 @@ _MAKERS: dict[str, Callable[[random.Random], list[str]]] = {
     "medical": _medical,
     "medical-heldout": _medical_held_out,
     "math": _math,
-    "math-heldout": lambda rng: _math(rng, "validation", HELD_OUT),
+    "math-heldout": lambda rng: _math(rng, "test", HELD_OUT),
 }
 NAMES = tuple(_MAKERS)
 

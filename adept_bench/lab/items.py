@@ -55,12 +55,12 @@ def _questions(entities: Sequence[Entity], rng: random.Random) -> list[dict[str,
 
 def _sums(split: str, generated: bool, rng: random.Random) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
-    seen: set[str] = set()
+    seen: set[tuple[str, int, int, int]] = set()
     while len(items) < MATH_ITEMS[split]:
         problem = arithmetic.problem(rng, arithmetic.NEW, split)
-        if problem.text in seen:
+        if problem.numbers in seen:
             continue
-        seen.add(problem.text)
+        seen.add(problem.numbers)
         item: dict[str, Any] = {"id": f"sum/{len(items)}"}
         if generated:
             item |= {"question": f"Problem: {problem.text} Steps:", "answer": str(problem.answer)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from adept_bench.methods.base import Method
-from adept_bench.methods.choosing import layers_for
+from adept_bench.methods.choosing import adept_layers
 from adept_bench.methods.edits import CopyAfter
 from adept_bench.methods.mixes import domain_only
 from adept_bench.methods.rates import inverse_unit_importance
@@ -21,7 +21,7 @@ def adept(o: MethodOptions) -> Method:
         title="ADEPT",
         summary="copies of the least important layers train at unit-wise rates",
         core=True,
-        edit=CopyAfter(layers_for(o, "importance")),
+        edit=CopyAfter(adept_layers(o)),
         train=CopiesOnly(),
         rates=inverse_unit_importance(
             every=o.refresh_every, granularity=o.granularity, normalize=o.normalize, corpus=o.importance_corpus

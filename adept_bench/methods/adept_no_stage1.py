@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from adept_bench.methods.base import Method
-from adept_bench.methods.choosing import layers_for
+from adept_bench.methods.choosing import adept_layers
 from adept_bench.methods.edits import KeepStructure
 from adept_bench.methods.mixes import domain_only
 from adept_bench.methods.rates import inverse_unit_importance
@@ -22,7 +22,7 @@ def adept_no_stage1(o: MethodOptions) -> Method:
         summary="the k least important original layers train at unit-wise rates",
         core=False,
         edit=KeepStructure(),
-        train=ChosenLayers(layers_for(o, "importance")),
+        train=ChosenLayers(adept_layers(o)),
         rates=inverse_unit_importance(
             every=o.refresh_every, granularity=o.granularity, normalize=o.normalize, corpus=o.importance_corpus
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from adept_bench.methods.base import Method
-from adept_bench.methods.choosing import layers_for
+from adept_bench.methods.choosing import Layers
 from adept_bench.methods.edits import CopyAfter
 from adept_bench.methods.mixes import domain_only
 from adept_bench.methods.rates import inverse_unit_importance
@@ -21,7 +21,7 @@ def adept_uniform_expansion(o: MethodOptions) -> Method:
         title="ADEPT, uniform expansion",
         summary="copies at uniform depth train at unit-wise rates",
         core=False,
-        edit=CopyAfter(layers_for(o, "uniform")),
+        edit=CopyAfter(Layers("uniform", o.k)),
         train=CopiesOnly(),
         rates=inverse_unit_importance(
             every=o.refresh_every, granularity=o.granularity, normalize=o.normalize, corpus=o.importance_corpus

@@ -47,10 +47,10 @@ class Layers:
         raise unknown_name("options.select", "way to choose layers", self.how, WAYS)
 
 
-def layers_for(options: MethodOptions, method_says: str) -> Layers:
-    """The method's own choice, unless the options list layers (first) or name another way (second)."""
+def adept_layers(options: MethodOptions) -> Layers:
+    """ADEPT's layers: the least important, unless the options list layers (first) or name another way (second)."""
     listed = tuple(options.layers) if options.layers is not None else None
-    return Layers(options.select or method_says, options.k, listed)
+    return Layers(options.select or "importance", options.k, listed)
 
 
 def _checked(listed: tuple[int, ...], layers: int) -> list[int]:

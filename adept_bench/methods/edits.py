@@ -32,7 +32,7 @@ class CopyAfter:
 
     def apply(self, model: nn.Module, context: Context) -> EditResult:
         from adept_bench.models.expansion import expand
-        from adept_bench.training.where import decoder
+        from adept_bench.probing.decoder import decoder
 
         chosen = self.layers.choose(context)
         expansion = expand(model, chosen)
@@ -98,7 +98,7 @@ def linear_maps(model: nn.Module) -> dict[str, nn.Module]:
     from torch import nn
     from transformers.pytorch_utils import Conv1D
 
-    from adept_bench.training.where import decoder
+    from adept_bench.probing.decoder import decoder
 
     prefix = f"{decoder(model).path}."
     return {
@@ -110,7 +110,7 @@ def linear_maps(model: nn.Module) -> dict[str, nn.Module]:
 
 def matched_rank(model: nn.Module, copies: int) -> int:
     """The rank at which adapters on all linear maps hold about as many parameters as `copies` layers (at least 1)."""
-    from adept_bench.training.where import decoder
+    from adept_bench.probing.decoder import decoder
 
     layers = decoder(model).layers
     a_layer = sum(p.numel() for p in layers.parameters()) / len(layers)

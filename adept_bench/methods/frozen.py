@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from adept_bench.methods.base import Method
-from adept_bench.methods.choosing import layers_for
+from adept_bench.methods.choosing import Layers
 from adept_bench.methods.edits import KeepStructure
 from adept_bench.methods.mixes import domain_only
 from adept_bench.methods.rates import one_rate
@@ -24,7 +24,7 @@ def frozen(o: MethodOptions) -> Method:
         summary="k original layers train, everything else is frozen",
         core=True,
         edit=KeepStructure(),
-        train=ChosenLayers(layers_for(o, WHICH[o.frozen_which])),
+        train=ChosenLayers(Layers(WHICH[o.frozen_which], o.k)),
         rates=one_rate(),
         mix=domain_only(),
     )

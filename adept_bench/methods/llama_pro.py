@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from adept_bench.methods.base import Method
-from adept_bench.methods.choosing import layers_for
+from adept_bench.methods.choosing import Layers
 from adept_bench.methods.edits import CopyAfter
 from adept_bench.methods.mixes import domain_only
 from adept_bench.methods.rates import one_rate
@@ -21,7 +21,7 @@ def llama_pro(o: MethodOptions) -> Method:
         title="LLaMA-Pro",
         summary="copies at uniform depth train at one rate",
         core=True,
-        edit=CopyAfter(layers_for(o, "uniform")),
+        edit=CopyAfter(Layers("uniform", o.k)),
         train=CopiesOnly(),
         rates=one_rate(),
         mix=domain_only(),

@@ -1,4 +1,4 @@
-"""Low-rank adapters, by default with as many parameters as k copied layers."""
+"""Low-rank adapters, by default with about as many parameters as the layers that ADEPT copies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def lora(o: MethodOptions) -> Method:
         title="PT-LoRA",
         summary="low-rank adapters on every linear map of the decoder layers",
         core=True,
-        edit=LowRank(o.lora_rank, o.lora_alpha, o.lora_dropout, match=o.k),
+        edit=LowRank(o.lora_rank, o.lora_alpha, o.lora_dropout, match=len(o.layers or ()) or o.k),
         train=AdaptersOnly(),
         rates=one_rate(),
         mix=domain_only(),

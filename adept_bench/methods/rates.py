@@ -89,8 +89,7 @@ class UnitRates:
 
 def source_importance(edit: EditResult, context: Context, names: Sequence[str], corpus: str) -> list[UnitImportance]:
     """Importance on the base of the weights each trainable tensor was copied from, under the tensor's own name."""
-    from adept_bench.models.anatomy import layer_of
-    from adept_bench.training.where import decoder
+    from adept_bench.probing.decoder import decoder
 
     found = decoder(edit.model)
     source_of = {name: edit.name_of_source(name) for name in names}
@@ -98,7 +97,7 @@ def source_importance(edit: EditResult, context: Context, names: Sequence[str], 
     renamed = []
     for name in names:
         unit = measured[source_of[name]]
-        layer = layer_of(name, found)
+        layer = found.layer_of(name)
         renamed.append(dataclasses.replace(unit, name=name, layer=unit.layer if layer is None else layer))
     return renamed
 

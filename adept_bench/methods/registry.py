@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from adept_bench.config.names import CORE_METHODS, check_methods
+from adept_bench.config.names import check_methods
 from adept_bench.methods.adept import adept
 from adept_bench.methods.adept_as_released import adept_as_released
 from adept_bench.methods.adept_no_stage1 import adept_no_stage1
@@ -35,7 +35,6 @@ METHODS: dict[str, Callable[[MethodOptions], Method]] = {
     "adept-uniform-expansion": adept_uniform_expansion,
     "adept-as-released": adept_as_released,
 }
-CORE = CORE_METHODS
 
 
 def get(name: str, options: MethodOptions, where: str = "--methods") -> Method:

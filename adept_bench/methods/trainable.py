@@ -13,11 +13,10 @@ if TYPE_CHECKING:
 
 
 def _in_layers(edit: EditResult, layers: Collection[int]) -> list[str]:
-    from adept_bench.models.anatomy import layer_of
-    from adept_bench.training.where import decoder
+    from adept_bench.probing.decoder import decoder
 
     found = decoder(edit.model)
-    return [name for name, _ in edit.model.named_parameters() if layer_of(name, found) in layers]
+    return [name for name, _ in edit.model.named_parameters() if found.layer_of(name) in layers]
 
 
 @dataclass(frozen=True)

@@ -97,14 +97,6 @@ def anatomy(model: nn.Module) -> Anatomy:
     return Anatomy(path, layers, tuple(tuple(values) for values in silent), tuple(silent))
 
 
-def layer_of(parameter_name: str, anatomy: Anatomy) -> int | None:
-    """The index of the decoder layer that a full parameter name belongs to; None outside the layers."""
-    prefix = f"{anatomy.path}."
-    if not parameter_name.startswith(prefix):
-        return None
-    return int(parameter_name[len(prefix) :].split(".", 1)[0])
-
-
 def probe_tokens(model: nn.Module, batch: int = 1, length: int = PROBE_TOKENS) -> torch.Tensor:
     """Token ids [batch, length] that any vocabulary holds, all different where it is large enough; nothing random."""
     vocabulary = int(text_config(model.config).vocab_size)

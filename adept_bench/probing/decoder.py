@@ -1,4 +1,4 @@
-"""The decoder layers by number. Probing needs no more of a model's anatomy than this, so no forward pass to find it."""
+"""Which decoder layer a parameter is in, from structure alone: no forward pass, any device, adapters or not."""
 
 from __future__ import annotations
 

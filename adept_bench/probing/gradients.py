@@ -31,7 +31,7 @@ def gradient_sums(
 
     Each gradient is reduced as it appears and freed at once. Gradients the model already holds, which parameters
     train, modes and generators are as before afterwards, also on an error.
-    Raises InputError for an unusable corpus or a loss that is not finite.
+    Raises InputError for an unusable corpus, NotFiniteError for a loss that is not finite.
     """
     check_documents(documents)
     chosen = {name: parameter for name, parameter in model.named_parameters() if name in names}

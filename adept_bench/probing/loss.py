@@ -85,7 +85,8 @@ def document_losses(
 
     Documents are token ids, at least 2 each, never longer than the model's context. Padding never counts.
     `on_batch` is called with the number of documents just measured.
-    Raises InputError for an empty corpus, a document of fewer than 2 tokens, or a loss that is not finite.
+    Raises InputError for an empty corpus or a document of fewer than 2 tokens, NotFiniteError for a loss that is not
+    finite.
     """
     check_documents(documents)
     losses = [0.0] * len(documents)
@@ -112,8 +113,15 @@ def corpus_loss(
     return math.fsum(losses) / len(losses)
 
 
+class NotFiniteError(InputError):
+    """A number measured on a model is NaN or infinite: its weights are broken, or their type is too narrow."""
+
+
 def check_finite(value: float, where: str) -> float:
-    """`value`, or InputError: a model whose loss is not a number cannot be probed."""
+    """`value`, or NotFiniteError: a model whose loss is not a number cannot be probed."""
     if not math.isfinite(value):
-        raise InputError(f"probing: the model's loss on {where} is {value}; expected a finite number (check --dtype)")
+        raise NotFiniteError(
+            f"the model's loss on {where} is {value}; expected a finite number "
+            "(its weights are broken, or their dtype is too narrow for it)"
+        )
     return value

@@ -8,19 +8,15 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from adept_bench.models.anatomy import evaluating
+
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Evaluation mode inside; modes and the CPU and CUDA generators are restored, also on an error."""
-    modes = [(module, module.training) for module in model.modules()]
     devices = {tensor.device for tensor in model.parameters() if tensor.device.type == "cuda"}
-    with torch.random.fork_rng(devices=[device.index or 0 for device in devices]):
-        model.eval()
-        try:
-            yield
-        finally:
-            for module, mode in modes:
-                module.training = mode
+    with torch.random.fork_rng(devices=[device.index or 0 for device in devices]), evaluating(model):
+        yield
 
 
 def first_device(model: nn.Module) -> torch.device:

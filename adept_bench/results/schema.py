@@ -107,6 +107,8 @@ class LearningRateChoice(Block):
     """File or hash of the stored trials."""
     trials: list[dict[str, Any]] = []
     """Every trial: learning rate, score and what it was made of."""
+    differs: list[str] = []
+    """Settings of the cell that differ from those the rate was chosen under, by dotted name."""
 
 
 class CurvePoint(Block):

@@ -15,6 +15,14 @@ from adept_bench.results.compact import compact_training, dumps, rounded
 from adept_bench.results.schema import SCHEMA_VERSION, Cell
 
 
+class DamagedError(InputError):
+    """A file that can be read holds no cell."""
+
+
+class AbsentError(InputError):
+    """There is no such file."""
+
+
 class Store:
     """Reads and writes cells below `root` (default: `results/` in the working folder)."""
 
@@ -49,42 +57,48 @@ class Store:
         return path
 
     def read(self, path: str | Path) -> Cell:
-        """The cell in the file. Raises InputError, naming the file and the reason, where it holds none."""
+        """The cell in the file. Raises InputError, naming the file and the reason, where there is none.
+
+        The InputError is an AbsentError where there is no file, a DamagedError where its content is no cell.
+        """
         path = Path(path)
         try:
             text = path.read_text(encoding="utf-8")
             content = json.loads(text)
         except UnicodeDecodeError:
-            raise InputError(f"{path}: not UTF-8 text; expected the JSON file of a cell") from None
+            raise DamagedError(f"{path}: not UTF-8 text; expected the JSON file of a cell") from None
         except json.JSONDecodeError as error:
-            raise InputError(f"{path}:{error.lineno}: broken JSON ({error.msg}); expected the file of a cell") from None
+            reason = f"broken JSON ({error.msg}); expected the file of a cell"
+            raise DamagedError(f"{path}:{error.lineno}: {reason}") from None
+        except (FileNotFoundError, NotADirectoryError):
+            raise AbsentError(f"{path}: there is no such file; expected the file of a cell") from None
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror})") from None
         version = content.get("schema_version") if isinstance(content, dict) else None
         if version != SCHEMA_VERSION:
-            raise InputError(f"{path}: schema_version {version!r} is not known here; expected {SCHEMA_VERSION}")
+            raise DamagedError(f"{path}: schema_version {version!r} is not known here; expected {SCHEMA_VERSION}")
         try:
             cell = Cell.model_validate_json(text)
         except ValidationError as error:
-            raise InputError(f"{path}: not a valid cell: {_explain(error)}") from None
+            raise DamagedError(f"{path}: not a valid cell: {_explain(error)}") from None
         if self.path(cell.preset, cell.suite, cell.method, cell.seed).parts[-3:] != path.absolute().parts[-3:]:
             holds = "/".join(self.path(cell.preset, cell.suite, cell.method, cell.seed).parts[-3:])
-            raise InputError(f"{path}: holds the cell {holds}; expected a file of that name")
+            raise DamagedError(f"{path}: holds the cell {holds}; expected a file of that name")
         return cell
 
     def valid(self, preset: str, suite: str, method: str, seed: int, config_hash: str | None = None) -> Cell | None:
         """The stored cell, or None where there is none.
 
-        A file that cannot be read as a cell is moved aside to `<name>.json.damaged-<n>`, and the log says why. A valid
-        cell of another configuration than `config_hash` is kept: InputError says so, since running again would
-        overwrite it.
+        A file whose content is no cell is moved aside to `<name>.json.damaged-<n>`, and the log says why. What cannot
+        be read at all (permissions) stays, and so does a valid cell of another configuration than `config_hash`:
+        InputError says so, since running again would overwrite it.
         """
         path = self.path(preset, suite, method, seed)
-        if not path.exists():
-            return None
         try:
             cell = self.read(path)
-        except InputError as reason:
+        except AbsentError:
+            return None
+        except DamagedError as reason:
             aside = _set_aside(path)
             reporter().log(f"{reason}; " + (f"moved to {aside}" if aside else "already moved aside"))
             return None

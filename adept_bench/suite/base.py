@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adept_bench.files import content_hash, locked, write_json
-from adept_bench.progress import reporter
+from adept_bench.progress import counted, reporter
 from adept_bench.suite.inputs import Inputs
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class BaseMeasurements:
     def __init__(self, inputs: Inputs, folder: Path) -> None:
         self.inputs, self.folder = inputs, folder
         self._model: PreTrainedModel | None = None
-        self.seconds = {"probe": 0.0, "eval": 0.0}  # what was used, whoever measured it
+        self.probe_seconds = 0.0  # of the importances that were used, whoever measured them
 
     def release(self) -> None:
         """Forget the model in memory; a later measurement loads it again."""
@@ -36,19 +36,25 @@ class BaseMeasurements:
             self._model = self.inputs.load_base()
         return self._model
 
-    def _once(self, kind: str, key: dict[str, Any], seconds_of: str, measure: Callable[[], Any]) -> Any:
-        """The stored measurement of this key, or `measure()` now. Its seconds count for every cell that uses it."""
+    def _once(self, kind: str, key: dict[str, Any], measure: Callable[[], Any]) -> dict[str, Any]:
+        """The stored measurement of this key, or `measure()` now: {"key", "seconds", "value"}."""
         key = {"kind": kind, "model": self.inputs.model_hash, "dtype": self.inputs.config.model.dtype, **key}
         path = self.folder / f"{kind}-{content_hash(key)}.json"
         with locked(path):
             if path.is_file():
                 stored = json.loads(path.read_text(encoding="utf-8"))
             else:
+                self._base()  # loading is no part of what a measurement costs
                 started = time.perf_counter()
                 value = measure()
                 stored = {"key": key, "seconds": time.perf_counter() - started, "value": value}
                 write_json(path, stored)
-        self.seconds[seconds_of] += stored["seconds"]
+        return stored
+
+    def _probe(self, kind: str, key: dict[str, Any], measure: Callable[[], Any]) -> Any:
+        """A measurement whose seconds count for every cell that uses it."""
+        stored = self._once(kind, key, measure)
+        self.probe_seconds += stored["seconds"]
         return stored["value"]
 
     def evaluation(self, groups: dict[str, list[str]]) -> dict[str, Any]:
@@ -58,7 +64,7 @@ class BaseMeasurements:
         def measure() -> dict[str, Any]:
             return evaluate_all(self._base(), self.inputs, groups, "base")
 
-        return self._once("evaluation", evaluation_key(self.inputs, groups), "eval", measure)
+        return self._once("evaluation", evaluation_key(self.inputs, groups), measure)["value"]
 
     def layer_importance(self, corpus: str) -> dict[str, Any]:
         """metric, base_loss, importance (a value a layer) on corpus "general" or "domain"."""
@@ -70,22 +76,19 @@ class BaseMeasurements:
         def measure() -> dict[str, Any]:
             from adept_bench.probing.layers import probe_layers
 
+            model = self._base()
+            layers = model.config.get_text_config().num_hidden_layers
             with reporter().task(f"layer importance ({corpus})", unit="layer") as task:
-
-                def on_progress(done: int, total: int) -> None:
-                    task.total = total
-                    task.update(done - task.done)
-
                 found = probe_layers(
-                    self._base(),
+                    model,
                     self.inputs.probe_documents(corpus),
                     metric=probe.metric,
                     batch_size=probe.batch_size,
-                    on_progress=on_progress,
+                    on_progress=counted(task, layers),
                 )
             return {"metric": found.metric, "base_loss": found.base_loss, "importance": found.importance}
 
-        return self._once("layers", key, "probe", measure)
+        return self._probe("layers", key, measure)
 
     def unit_importance(self, corpus: str) -> list[dict[str, Any]]:
         """name, layer, norm, importance, elements of every parameter tensor of the decoder layers."""
@@ -102,20 +105,15 @@ class BaseMeasurements:
             from adept_bench.probing.units import probe_units
 
             with reporter().task(f"unit importance ({corpus})", unit="batch") as task:
-
-                def on_progress(done: int, total: int) -> None:
-                    task.total = total
-                    task.update(done - task.done)
-
                 units = probe_units(
                     self._base(),
                     self.inputs.probe_documents(corpus),
                     batch_size=probe.unit_batch_size,
-                    on_progress=on_progress,
+                    on_progress=counted(task),
                 )
             return [asdict(unit) for unit in units]
 
-        return self._once("units", key, "probe", measure)
+        return self._probe("units", key, measure)
 
 
 class CellContext:
@@ -140,5 +138,6 @@ class CellContext:
         """Importance of the named parameter tensors of the base on corpus "general" or "domain"."""
         from adept_bench.probing.units import UnitImportance
 
-        units = {unit["name"]: UnitImportance(**unit) for unit in self.base.unit_importance(corpus)}
-        return [units[name] for name in names]
+        found = {unit["name"]: UnitImportance(**unit) for unit in self.base.unit_importance(corpus)}
+        self.asked[f"units_{corpus}"] = {"batch_size": self.unit_batch_size, "tensors": len(found)}
+        return [found[name] for name in names]

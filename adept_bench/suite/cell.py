@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,12 +57,22 @@ def resolved(spec: Spec) -> dict[str, Any]:
     }
 
 
-def config_hash(config: dict[str, Any]) -> str:
-    """Hash of a resolved cell configuration, without the settings that cannot change its numbers."""
+def material(config: dict[str, Any]) -> dict[str, Any]:
+    """A resolved cell configuration without the settings that cannot change its numbers."""
     kept = dict(config)
     for section, names in _IMMATERIAL.items():
         kept[section] = {key: value for key, value in kept[section].items() if key not in names}
-    return content_hash(kept)
+    return kept
+
+
+def config_hash(config: dict[str, Any]) -> str:
+    """Hash of what is material of a resolved cell configuration."""
+    return content_hash(material(config))
+
+
+def checkpoints(spec: Spec, results: Path) -> Path:
+    """Where an unfinished cell keeps its checkpoints; to be removed once its result is stored."""
+    return results / WORK / spec.config.preset / spec.config.suite / f"{spec.method}-seed{spec.seed}"
 
 
 def run_cell(spec: Spec, results: Path) -> dict[str, Any]:
@@ -72,9 +81,7 @@ def run_cell(spec: Spec, results: Path) -> dict[str, Any]:
     base = BaseMeasurements(spec.inputs, results / WORK / "base")
     config = resolved(spec)
     before = base.evaluation(spec.config.tasks.groups)
-    folder = results / WORK / spec.config.preset / spec.config.suite / f"{spec.method}-seed{spec.seed}"
-    measured = _measure(spec, base, spec.config.tasks.groups, before, folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    measured = _measure(spec, base, spec.config.tasks.groups, before, checkpoints(spec, results))
     losses = {name: {"before": before["losses"][name], "after": value} for name, value in measured["losses"].items()}
     return {
         "suite": spec.config.suite,
@@ -104,13 +111,13 @@ _BLOCKS = (
 )
 
 
-def run_trial(spec: Spec, results: Path) -> dict[str, Any]:
-    """One trial of a learning rate: the same training, judged on the validation tasks and held-out losses."""
+def run_trial(spec: Spec, results: Path, folder: Path) -> dict[str, Any]:
+    """One trial of a learning rate: the same training, judged on validation tasks and validation losses.
+
+    `folder`: for its checkpoints.
+    """
     base = BaseMeasurements(spec.inputs, results / WORK / "base")
-    rate = f"{spec.rate['value']:g}" if spec.rate else "none"
-    folder = results / WORK / "trials" / spec.config.preset / spec.config.suite / f"{spec.method}-{rate}"
-    measured = _measure(spec, base, spec.config.tasks.validation, None, folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    measured = _measure(spec, base, spec.config.tasks.validation, None, folder, held="validation")
     return {
         "learning_rate": spec.rate["value"] if spec.rate else None,
         "groups": measured["groups"],
@@ -121,7 +128,12 @@ def run_trial(spec: Spec, results: Path) -> dict[str, Any]:
 
 
 def _measure(
-    spec: Spec, base: BaseMeasurements, groups: dict[str, list[str]], before: dict[str, Any] | None, folder: Path
+    spec: Spec,
+    base: BaseMeasurements,
+    groups: dict[str, list[str]],
+    before: dict[str, Any] | None,
+    folder: Path,
+    held: str = "heldout",
 ) -> dict[str, Any]:
     """Train as the method says and evaluate on `groups`; the blocks of a result file that this fills."""
     from adept_bench.methods.registry import get
@@ -130,7 +142,7 @@ def _measure(
     if not method.trains:
         return _untrained(spec, method, before or base.evaluation(groups))
     trained = _Trained(spec, method, base, folder)
-    after = evaluate_all(trained.evaluable(), spec.inputs, groups, spec.title)
+    after = evaluate_all(trained.evaluable(), spec.inputs, groups, spec.title, held)
     return {**{key: after[key] for key in _MEASURES}, **trained.blocks(), "cost": _cost(base, after, trained)}
 
 
@@ -187,6 +199,7 @@ class _Trained:
         self.flops = train_flops(
             self.edit.model, tokens=self.record.tokens, length=training.length, trainable=set(self.names)
         )
+        self.probe_flops = self._probe_flops()
         self._certify_training(digests)
 
     def _certify_expansion(self, before: Reference, tokens: torch.Tensor) -> dict[str, Any] | None:
@@ -246,6 +259,26 @@ class _Trained:
             description=self.spec.title,
         )
 
+    def _probe_flops(self) -> float:
+        """Operations of the probes this cell rests on: of the base's layers and units, and of the refreshes.
+
+        Masking is counted as (L + 1) / 2 forward passes: each prefix once, and the layers above each masked one.
+        """
+        from adept_bench.training.cost import forward_flops, train_flops
+
+        total = 0.0
+        for asked in self.context.asked:
+            kind, _, corpus = asked.partition("_")
+            documents = self.spec.inputs.probe_documents(corpus)
+            tokens = sum(len(document) for document in documents)
+            size = {"tokens": tokens, "length": max(1, tokens // len(documents))}
+            if kind == "layers":
+                total += forward_flops(self.edit.model, **size) * (self.facts["base_layers"] + 1) / 2
+            else:
+                measurements = 1 + sum(refresh["step"] > 0 for refresh in self.record.refreshes)
+                total += measurements * train_flops(self.edit.model, trainable=set(self.names), **size)
+        return total
+
     def evaluable(self) -> Any:
         """The trained model as a plain one: adapters folded into the weights."""
         from adept_bench.methods.edits import fold_adapters
@@ -291,7 +324,7 @@ def certificate_tokens(inputs: Inputs, batch: int = 2, length: int = 32) -> torc
 
 def _cost(base: BaseMeasurements | None, evaluation: dict[str, Any], trained: _Trained | None = None) -> dict[str, Any]:
     """The cost block. Probes of the base count in full for every cell that uses them, whoever measured them."""
-    probes = base.seconds["probe"] if base is not None else 0.0
+    probes = base.probe_seconds if base is not None else 0.0
     record = trained.record if trained is not None else None
     return {
         "train_seconds": record.seconds if record else 0.0,
@@ -299,6 +332,7 @@ def _cost(base: BaseMeasurements | None, evaluation: dict[str, Any], trained: _T
         "eval_seconds": evaluation["seconds"],
         "tokens_per_second": record.tokens_per_second if record else None,
         "train_flops": trained.flops if trained else 0,
+        "probe_flops": trained.probe_flops if trained else 0.0,
         "peak_memory_bytes": trained.peak_bytes if trained else 0,
         "threads": machine.threads(),
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from adept_bench.progress import reporter
 from adept_bench.suite.inputs import Inputs, data_identity
 
 if TYPE_CHECKING:
@@ -16,35 +15,44 @@ if TYPE_CHECKING:
 
 def evaluation_key(inputs: Inputs, groups: dict[str, list[str]]) -> dict[str, Any]:
     """What an evaluation depends on beside the model."""
+    from adept_bench.evaluation.tasks import definitions_hash
+    from adept_bench.lab.bases import items_hash
+    from adept_bench.lab.items import TASKS as LAB_TASKS
+    from adept_bench.suite.machine import library_versions
+
     tasks = inputs.config.tasks
-    key: dict[str, Any] = {
+    names = sorted({name for group in groups.values() for name in group})
+    versions = library_versions()
+    return {
         "groups": groups,
+        "items": {name: items_hash(name) for name in names if name in LAB_TASKS},
+        "definitions": definitions_hash(),
         "num_fewshot": tasks.num_fewshot,
         "limit": tasks.limit,
         "heldout": {name: inputs.corpora[f"{name}_heldout"].hash for name in ("general", "domain")},
         "max_length": inputs.config.probe.max_length,
+        "versions": {name: versions[name] for name in ("torch", "transformers", "lm_eval")},
     }
-    if any(name.startswith("lab_") for names in groups.values() for name in names):
-        from adept_bench.lab.bases import world_hash
-
-        key["world"] = world_hash()
-    return key
 
 
-def evaluate_all(model: nn.Module, inputs: Inputs, groups: dict[str, list[str]], title: str) -> dict[str, Any]:
-    """Tasks and held-out losses: tasks, groups, groups_chance_corrected, losses (nats a token) and seconds."""
+def evaluate_all(
+    model: nn.Module, inputs: Inputs, groups: dict[str, list[str]], title: str, held: str = "heldout"
+) -> dict[str, Any]:
+    """Tasks and held-out losses: tasks, groups, groups_chance_corrected, losses (nats a token) and seconds.
+
+    `held`: which documents the losses are of, "heldout" for what is reported, "validation" for choosing a rate.
+    """
     from adept_bench.evaluation.harness import evaluate
     from adept_bench.evaluation.losses import held_out_losses
 
     started = time.perf_counter()
     config = inputs.config
-    held_out = {name: inputs.corpora[f"{name}_heldout"] for name in ("general", "domain")}
+    held_out = {name: inputs.corpora[f"{name}_{held}"] for name in ("general", "domain")}
     losses = held_out_losses(
         model, inputs.tokenizer, held_out, max_length=config.probe.max_length, batch_size=config.probe.batch_size
     )
     found: dict[str, Any] = {"tasks": {}, "groups": {}, "groups_chance_corrected": {}}
     if any(groups.values()):
-        reporter().log(f"{title}: evaluating {', '.join(name for names in groups.values() for name in names)}")
         found = evaluate(
             model,
             inputs.tokenizer,
@@ -52,6 +60,7 @@ def evaluate_all(model: nn.Module, inputs: Inputs, groups: dict[str, list[str]],
             batch_size=config.tasks.batch_size,
             num_fewshot=config.tasks.num_fewshot,
             limit=config.tasks.limit,
+            title=title,
         )
     return {**found, "losses": losses, "seconds": time.perf_counter() - started}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,15 +29,27 @@ def model_place(model: ModelConfig, seed: int) -> str:
 
 
 def corpus_identity(source: str | None) -> str | None:
-    """What a corpus is known by before it is read: the lab's world hash, a file's hash, or a Hub id as given."""
+    """What a corpus is known by before it is read: the hash of a lab corpus or of a file, or a Hub id as given."""
     if source is None:
         return None
     if source.startswith(LAB):
-        from adept_bench.lab.bases import world_hash
+        from adept_bench.lab.bases import corpus_hash
 
-        return f"{source}@{world_hash()}"
-    path = Path(source.partition("#")[0]).expanduser()
-    return f"file:{file_hash(path)}{source.partition('#')[2]}" if path.is_file() else source
+        return f"{source}@{corpus_hash(source.removeprefix(LAB))}"
+    path = Path(source).expanduser()
+    column = ""
+    if not path.is_file() and "#" in source:
+        head, _, column = source.rpartition("#")
+        path = Path(head).expanduser()
+    if not path.is_file():
+        return source
+    stat = path.stat()
+    return f"file:{_file_hash(path, stat.st_mtime_ns, stat.st_size)}" + (f"#{column}" if column else "")
+
+
+@lru_cache(maxsize=64)
+def _file_hash(path: Path, modified: int, size: int) -> str:
+    return file_hash(path)[:16]
 
 
 def data_identity(data: DataConfig) -> dict[str, str | None]:
@@ -93,7 +105,11 @@ class Inputs:
 
     @cached_property
     def corpora(self) -> dict[str, Corpus]:
-        """domain, general, probe and the two held-out corpora; a held-out part that is not named is split off."""
+        """domain and general with a `_heldout` and a `_validation` part each, probe, and domain_probe.
+
+        Held-out text that is not named is split off the corpus. A third of the held-out documents is for validation
+        (the choice of a learning rate) and never enters a reported loss.
+        """
         from adept_bench.corpora.reading import corpus_of, read_corpus, split_held_out
 
         data = self.config.data
@@ -102,11 +118,12 @@ class Inputs:
             whole = read_corpus(getattr(data, name), option=f"data.{name}")
             held_source = getattr(data, f"{name}_heldout")
             if held_source is None:
-                train, held = split_held_out(whole)
+                found[name], rest = split_held_out(whole, fraction=0.075, minimum=12, maximum=300)
             else:
-                train, held = whole, read_corpus(held_source, option=f"data.{name}_heldout")
-            found[name] = train
-            found[f"{name}_heldout"] = corpus_of(held.source, spread(held.texts, data.heldout_documents))
+                found[name], rest = whole, read_corpus(held_source, option=f"data.{name}_heldout")
+            held, validation = split_held_out(rest, fraction=1 / 3, minimum=1, maximum=len(rest.texts))
+            for part, corpus in (("heldout", held), ("validation", validation)):
+                found[f"{name}_{part}"] = corpus_of(rest.source, spread(corpus.texts, data.heldout_documents))
         probe = read_corpus(data.probe, option="data.probe") if data.probe else found["general"]
         found["probe"] = corpus_of(probe.source, spread(probe.texts, data.probe_documents))
         domain = found["domain"]
@@ -131,7 +148,7 @@ class Inputs:
         return tokenize_documents(self.tokenizer, texts, max_length=max_length, append_eos=append_eos)
 
 
-@cache
+@lru_cache(maxsize=2)
 def inputs(config_json: str, seed: int) -> Inputs:
     """The inputs of a resolved configuration (as JSON), shared by the cells that a process runs."""
     from adept_bench.config.schema import RunConfig

@@ -44,12 +44,13 @@ def _lines(path: Path) -> list[str]:
 
 
 def threads() -> int:
-    """Threads of a worker on the CPU: $OMP_NUM_THREADS, else one.
+    """Threads of a worker on the CPU: $OMP_NUM_THREADS (the first number of a list), else one.
 
     One by default whatever the machine: it keeps the numbers independent of --jobs, and two one-thread cells side by
     side are faster than two two-thread cells in turn.
     """
-    return int(os.environ.get("OMP_NUM_THREADS") or 1)
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return max(1, int(first)) if first.isdecimal() else 1
 
 
 def cores() -> int:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EVIDENCE = "learning-rates.json"
 CRITERION = (
     "highest mean of the chance-corrected accuracies of the validation groups general and domain; "
-    "where no validation tasks are set, lowest mean of the held-out general and domain losses"
+    "where there are none, lowest mean of the general and domain losses on validation documents"
 )
 
 
@@ -48,9 +48,9 @@ def differences(stored: Any, asked: Any, path: str = "") -> list[str]:
 
 def score(trial: dict[str, Any]) -> float:
     """The criterion, higher is better."""
-    groups = trial["groups_chance_corrected"]
-    if groups:
-        return sum(groups.values()) / len(groups)
+    values = [value for name, value in trial["groups_chance_corrected"].items() if name in ("general", "domain")]
+    if values:
+        return sum(values) / len(values)
     return -sum(trial["losses"].values()) / len(trial["losses"])
 
 
@@ -92,12 +92,16 @@ def evidence_path(results: Path, config: RunConfig) -> Path:
     return results / config.preset / config.suite / EVIDENCE
 
 
+# a rate chosen for another model or other corpora says nothing; one chosen for another budget is still the best guess
+_DECISIVE = ("model.source", "model.revision", "data.identity.domain", "data.identity.general")
+
+
 def learning_rate(config: RunConfig, method: str, results: Path) -> dict[str, Any]:
     """The method's peak rate as the result file records it: value, source, grid, criterion, evidence, trials.
 
     In this order: `training.learning_rate`; what --select-lr stored in the results folder; what ships with the
-    package; the middle of the grid. Stored choices count for the same model and data; where the budget or an option
-    differs from the one they were made under, the log and the result say so.
+    package; the middle of the grid. Stored choices count for the same model and corpora; where the budget or an option
+    differs from the one they were made under, the log and the result (`differs`) say so.
     """
     if config.training.learning_rate is not None:
         return {"value": config.training.learning_rate, "source": "set"}
@@ -113,7 +117,7 @@ def learning_rate(config: RunConfig, method: str, results: Path) -> dict[str, An
         if stored is None or method not in stored["methods"]:
             continue
         differing = differences(stored["protocol"], asked)
-        if any(name.split(".")[0] in ("model", "data") for name in differing):
+        if any(name.startswith(_DECISIVE) for name in differing):
             continue
         choice = stored["methods"][method]
         if differing:
@@ -124,6 +128,7 @@ def learning_rate(config: RunConfig, method: str, results: Path) -> dict[str, An
             "grid": choice["grid"],
             "criterion": stored["criterion"],
             "evidence": path.name,
+            "differs": differing,
             "trials": [{key: trial[key] for key in ("learning_rate", "score")} for trial in choice["trials"]],
         }
     grid = config.selection.grid_for(method)

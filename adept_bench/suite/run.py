@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from adept_bench.config.names import check_methods
 from adept_bench.errors import InputError
-from adept_bench.files import locked, write_json, write_whole
+from adept_bench.files import locked, write_whole
 from adept_bench.progress import reporter
-from adept_bench.suite.cell import WORK, Spec, config_hash, resolved, run_cell, run_trial
-from adept_bench.suite.rates import choose, evidence_path, learning_rate, protocol, score, write_evidence
+from adept_bench.suite.cell import WORK, Spec, checkpoints, config_hash, material, resolved, run_cell
+from adept_bench.suite.rates import differences, learning_rate
 from adept_bench.suite.workers import Job, Outcome, default_jobs, run_jobs
 
 if TYPE_CHECKING:
     from adept_bench.config.schema import RunConfig
 
-UNTRAINED = ("vanilla",)
+UNTRAINED = "vanilla"
 
 
 def run_suite(
@@ -33,54 +34,90 @@ def run_suite(
     """Run every cell of `methods` x `seeds` that has no valid result in `results`; returns how many failed.
 
     `jobs`: worker processes, by default one a core (CPU) or GPU. `select_lr`: first choose each method's learning rate
-    on validation data. `force`: run cells again that have a result; the old file stays until the new one is whole.
-    Raises InputError for an unknown method, and for a stored cell that was made with another configuration.
+    on validation data; cells that have another rate are then run again. `force`: run cells again that have a result;
+    the old file stays until the new one is whole.
+    Raises InputError for an unknown method or task, a corpus or model that cannot be read, and for a stored cell that
+    was made with another configuration.
     """
-    from adept_bench.config.names import check_methods
+    from adept_bench.suite.trials import select_rates
 
     check_methods(methods, "--methods")
-    _check_folder(results)
-    trained = [method for method in methods if method not in UNTRAINED]
+    check_inputs(config, seeds, jobs, results)
+    trained = [method for method in methods if method != UNTRAINED]
     if select_lr and trained:
-        failed = select_rates(config, trained, jobs, results)
-        if failed:
+        unrated = [Spec(config, method, seed, None) for seed in seeds for method in methods]
+        _missing(unrated, results, force, any_rate=True)  # a refusal must come before the work, not after
+        if failed := report(select_rates(config, trained, jobs, results, force), results):
             return failed
     rates = {method: learning_rate(config, method, results) for method in trained}
     specs = [Spec(config, method, seed, rates.get(method)) for seed in seeds for method in methods]
-    missing = _missing(specs, results, force)
+    missing = _missing(specs, results, force, any_rate=select_lr)
     if not missing:
         return 0
     workers = jobs or default_jobs(len(missing))
-    cells = [Job(spec.title, complete_cell, {"spec": spec, "results": results, "force": force}) for spec in missing]
-    failed = sum(_report(outcome, results) for outcome in run_jobs(_shared(missing, results), workers))
-    # cells that need a failed measurement try it again themselves and fail with its reason
-    return sum(_report(outcome, results) for outcome in run_jobs(cells, workers)) if not failed else len(missing)
+    # a measurement that fails here is tried again by the cells that need it, and fails them alone
+    report(run_jobs(_shared(missing, results), workers), results)
+    arguments = {"results": results, "replace": force or select_lr}
+    cells = [Job(spec.title, complete_cell, {"spec": spec, **arguments}) for spec in missing]
+    return report(run_jobs(cells, workers), results)
 
 
-def _check_folder(results: Path) -> None:
+def check_inputs(config: RunConfig, seeds: Sequence[int], jobs: int | None, results: Path) -> None:
+    """Find what is wrong with the input before any work: the results folder, tasks, corpora and base models."""
+    from adept_bench.evaluation.tasks import check_names
+    from adept_bench.suite.inputs import LAB
+
     if results.exists() and not results.is_dir():
         raise InputError(f"--results: {str(results)!r} is a file; expected a folder")
     try:
         results.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--results: {str(results)!r} cannot be made: {error.strerror}") from None
+    for what, groups in (("groups", config.tasks.groups), ("validation", config.tasks.validation)):
+        check_names([name for names in groups.values() for name in names], f"tasks.{what}")
+    specs = [Spec(config, UNTRAINED, seed, None) for seed in seeds]
+    if config.model.source.startswith(LAB):
+        from adept_bench.lab.bases import folder
+
+        kind = config.model.source.removeprefix(LAB)
+        built = [Job(f"lab base {kind}-{seed}", folder, {"kind": kind, "seed": seed}) for seed in seeds]
+        _refuse([outcome for outcome in run_jobs(built, jobs or default_jobs(len(built))) if outcome.error])
+    _ = specs[0].inputs.corpora
+    for spec in specs:
+        _ = spec.inputs.model_hash
 
 
-def _missing(specs: Sequence[Spec], results: Path, force: bool) -> list[Spec]:
-    """The cells without a valid result."""
+def _missing(specs: Sequence[Spec], results: Path, force: bool, any_rate: bool = False) -> list[Spec]:
+    """The cells without a valid result. `any_rate`: one with another learning rate is missing, not refused."""
     from adept_bench.results.store import Store
 
     store, missing, kept = Store(results), [], 0
     for spec in specs:
-        wanted = None if force else config_hash(resolved(spec))
-        config = spec.config
-        if force or store.valid(config.preset, config.suite, spec.method, spec.seed, wanted) is None:
+        names = (spec.config.preset, spec.config.suite, spec.method, spec.seed)
+        cell = None if force else store.valid(*names)
+        if cell is None:
             missing.append(spec)
+            continue
+        differing = differences(material(cell.config), material(resolved(spec)))
+        if any_rate and differing == ["learning_rate"]:
+            missing.append(spec)
+        elif differing:
+            changed = ", ".join(f"{name} {_value(cell.config, name)}" for name in differing[:4])
+            raise InputError(
+                f"{store.path(*names)}: made with other settings ({changed}); "
+                "expected the same: choose another --results folder, or --force to replace it"
+            )
         else:
             kept += 1
     if kept:
         reporter().log(f"{kept} of {len(specs)} cells have a valid result already")
     return missing
+
+
+def _value(config: object, dotted: str) -> object:
+    for key in dotted.split("."):
+        config = config.get(key) if isinstance(config, dict) else None
+    return config
 
 
 def _shared(specs: Sequence[Spec], results: Path) -> list[Job]:
@@ -89,9 +126,8 @@ def _shared(specs: Sequence[Spec], results: Path) -> list[Job]:
     for seed in dict.fromkeys(spec.seed for spec in specs):
         of_seed = [spec for spec in specs if spec.seed == seed]
         arguments = {"spec": of_seed[0], "results": results}
-        found.append(Job(f"base evaluation seed {seed}", measure_base, {**arguments, "kind": "evaluation"}))
-        for kind in sorted({kind for spec in of_seed for kind in needed(spec)}):
-            found.append(Job(f"base {kind} seed {seed}", measure_base, {**arguments, "kind": kind}))
+        kinds = ["evaluation", *sorted({kind for spec in of_seed for kind in needed(spec)})]
+        found += [Job(f"base {kind} seed {seed}", measure_base, {**arguments, "kind": kind}) for kind in kinds]
     return found
 
 
@@ -120,83 +156,44 @@ def measure_base(spec: Spec, results: Path, kind: str) -> None:
         base.unit_importance(corpus)
 
 
-def complete_cell(spec: Spec, results: Path, force: bool = False) -> str:
+def complete_cell(spec: Spec, results: Path, replace: bool = False) -> str:
     """Run a cell and store its result, unless another process has done so meanwhile. Returns the file."""
     from adept_bench.results.store import Store
 
-    config, store = spec.config, Store(results)
-    lock = results / WORK / "locks" / config.preset / config.suite / f"{spec.method}-seed{spec.seed}"
-    with locked(lock):
-        if not force:
-            stored = store.valid(config.preset, config.suite, spec.method, spec.seed, config_hash(resolved(spec)))
-            if stored is not None:
-                return str(store.path(config.preset, config.suite, spec.method, spec.seed))
-        return str(store.write(run_cell(spec, results)))
+    store, names = Store(results), (spec.config.preset, spec.config.suite, spec.method, spec.seed)
+    with locked(results / WORK / "locks" / spec.config.preset / spec.config.suite / f"{spec.method}-seed{spec.seed}"):
+        if not replace:
+            stored = store.valid(*names)
+            if stored is not None and stored.config_hash == config_hash(resolved(spec)):
+                return str(store.path(*names))
+        path = store.write(run_cell(spec, results))
+        shutil.rmtree(checkpoints(spec, results), ignore_errors=True)
+        return str(path)
 
 
-def _report(outcome: Outcome, results: Path) -> bool:
-    """Say what became of a job; True where it failed. A traceback is kept in a file beside the checkpoints."""
-    if outcome.error is None:
-        if isinstance(outcome.value, str):
-            reporter().log(f"done: {outcome.value}")
-        return False
-    reporter().log(f"FAILED {outcome.job.title}: {outcome.error}")
-    if outcome.trace:
-        path = results / WORK / "errors" / f"{outcome.job.title.replace(' ', '-')}.txt"
-        write_whole(path, outcome.trace)
-        reporter().log(f"  traceback in {path}")
-    return True
+def report(outcomes: Iterable[Outcome], results: Path) -> int:
+    """Say what becomes of each job as it ends; returns how many failed.
 
-
-def select_rates(config: RunConfig, methods: Sequence[str], jobs: int | None, results: Path) -> int:
-    """Try each method's grid and store trials and choices; returns how many trials failed.
-
-    Every method has the same number of trials, each of the full budget. A trial that diverges loses: its score is
-    below all others. Finished trials are kept, so that an interrupted selection goes on.
+    Raises InputError where every failure is bad input. Tracebacks are kept in files beside the checkpoints.
     """
-    if any(tasks.values() for tasks in [config.tasks.validation]) and not config.tasks.validation.get("domain"):
-        reporter().log("--select-lr: there are no validation tasks of group domain; judging by the groups there are")
-    planned = [(method, rate) for method in methods for rate in config.selection.grid_for(method)]
-    tasks = []
-    for method, rate in planned:
-        spec = Spec(config, method, config.selection.seed, {"value": rate, "source": "selected"})
-        tasks.append(Job(f"trial {method} {rate:g}", complete_trial, {"spec": spec, "results": results}))
-    trials: dict[str, list[dict[str, Any]]] = {method: [] for method in methods}
-    failed = 0
-    for outcome in run_jobs(tasks, jobs or default_jobs(len(tasks))):
-        if _report(outcome, results):
-            failed += 1
+    failed: list[Outcome] = []
+    for outcome in outcomes:
+        if outcome.error is None:
+            if isinstance(outcome.value, str):
+                reporter().log(f"done: {outcome.value}")
             continue
-        trial = outcome.value
-        trials[trial["method"]].append(trial)
-        reporter().log(f"{outcome.job.title}: score {trial['score']:.4f}")
-    complete = {name: choose(found) for name, found in trials.items() if len(found) == len(config.selection.grid)}
-    for name, choice in complete.items():
-        edge = "; it is on the edge of the grid, a wider one is needed" if choice["on_edge"] else ""
-        reporter().log(f"{name}: learning rate {choice['chosen']:g} chosen{edge}")
-    write_evidence(evidence_path(results, config), config, complete)
-    return failed
+        failed.append(outcome)
+        reporter().log(f"FAILED {outcome.job.title}: {outcome.error}")
+        if outcome.trace:
+            spec = outcome.job.arguments.get("spec")
+            place = results / WORK / "errors" / (f"{spec.config.preset}-{spec.config.suite}" if spec else "")
+            path = place / f"{outcome.job.title.replace(' ', '-')}.txt"
+            write_whole(path, outcome.trace)
+            reporter().log(f"  traceback in {path}")
+    _refuse(failed)
+    return len(failed)
 
 
-def complete_trial(spec: Spec, results: Path) -> dict[str, Any]:
-    """Run a trial unless it is stored, and store it."""
-    import json
-
-    from adept_bench.files import content_hash
-    from adept_bench.training.trainer import DivergedError
-
-    assert spec.rate is not None
-    rate = spec.rate["value"]
-    key = content_hash({"protocol": protocol(spec.config), "method": spec.method, "rate": rate})
-    path = results / WORK / "trials" / f"{spec.method}-{rate:g}-{key}.json"
-    with locked(path):
-        if path.is_file():
-            return json.loads(path.read_text(encoding="utf-8"))
-        try:
-            trial = run_trial(spec, results)
-            trial["score"] = score(trial)
-        except DivergedError as error:
-            trial = {"learning_rate": rate, "score": -1e9, "diverged": str(error)}
-        trial |= {"method": spec.method, "seed": spec.seed, "process": os.getpid()}
-        write_json(path, trial)
-    return trial
+def _refuse(failed: Sequence[Outcome]) -> None:
+    if failed and all(outcome.refused for outcome in failed):
+        raise InputError("\n".join(dict.fromkeys(outcome.error or "" for outcome in failed)))

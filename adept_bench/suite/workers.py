@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import signal
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from time import monotonic
 from typing import Any
 
@@ -33,12 +36,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: a value, or the error (one line) and its traceback."""
+    """What became of a job: a value, or the error (one line) and its traceback. `refused`: it was an InputError."""
 
     job: Job
     value: Any = None
     error: str | None = None
     trace: str = ""
+    refused: bool = False
 
 
 def default_jobs(cells: int) -> int:
@@ -56,81 +60,117 @@ def run_jobs(jobs: Sequence[Job], workers: int) -> Iterator[Outcome]:
     """Run the jobs, `workers` at a time, and yield outcomes as they come.
 
     One worker: in this process. More: in processes of their own, started afresh, so that a crash of one (out of
-    memory, say) takes only its own job with it; that job is tried once more. Leaving the iterator early, by Ctrl-C
-    for instance, ends the workers.
+    memory, say) takes only its own job with it; that job is tried once more in a fresh process. Leaving the iterator
+    early, by Ctrl-C for instance, ends the workers, and so does the death of this process.
     """
     if workers <= 1 or len(jobs) <= 1:
         _limit_threads()
         for job in jobs:
             yield _attempt(job)
         return
-    tries = dict.fromkeys(range(len(jobs)), 0)
-    waiting = list(range(len(jobs)))
-    while waiting:
-        with _pool(min(workers, len(waiting))) as pool:
-            futures = {pool.submit(_attempt, jobs[index]): index for index in waiting}
-            waiting = []
-            for index, outcome in _as_they_come(futures):
-                if outcome is not None:
-                    yield outcome
-                    continue
-                tries[index] += 1
-                if tries[index] < TRIES:
-                    waiting.append(index)
+    waiting = deque(jobs)
+    with _slots(min(workers, len(jobs))) as free:
+        running: dict[Future[Outcome], tuple[_Slot, Job, int]] = {}
+        outcomes: list[Outcome] = []
+        while waiting or running or outcomes:
+            while waiting and free:
+                slot, job = free.popleft(), waiting.popleft()
+                running[slot.submit(job)] = slot, job, 1
+            yield from outcomes  # the workers are busy meanwhile
+            outcomes = []
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                slot, job, tries = running.pop(future)
+                if isinstance(future.exception(), BrokenProcessPool) and tries < TRIES:
+                    slot.close()
+                    running[slot.submit(job)] = slot, job, tries + 1
                 else:
-                    yield Outcome(jobs[index], error="the worker process died twice (out of memory?)")
+                    free.append(slot)
+                    outcomes.append(_outcome(future, job))
 
 
-def _as_they_come(futures: dict[Future[Outcome], int]) -> Iterator[tuple[int, Outcome | None]]:
-    """(index, outcome) of each future; None where the pool broke under it."""
-    pending = set(futures)
-    while pending:
-        done, pending = wait(pending, return_when=FIRST_COMPLETED)
-        for future in done:
+def _outcome(future: Future[Outcome], job: Job) -> Outcome:
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, BrokenProcessPool):
+        return Outcome(job, error="the worker process died twice (out of memory?)")
+    return _failed(job, error)  # what could not be sent to the worker or back, or a sys.exit()
+
+
+class _Slot:
+    """The place of one worker process, which starts with its first job, and afresh where the last one died."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.pool: ProcessPoolExecutor | None = None
+        self.mirror: threading.Thread | None = None
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        """Have the worker do `job`; it must be free."""
+        if self.pool is not None:
             try:
-                yield futures[future], future.result()
-            except BrokenProcessPool:
-                yield futures[future], None
+                return self.pool.submit(_attempt, job)
+            except BrokenProcessPool:  # it died with nothing to do
+                self.close()
+        context = multiprocessing.get_context("spawn")
+        reader, writer = context.Pipe(duplex=False)  # one a worker: a death in the middle of a message harms no other
+        self.pool = ProcessPoolExecutor(1, mp_context=context, initializer=_start, initargs=(writer, self.number))
+        future = self.pool.submit(_attempt, job)
+        writer.close()  # the worker has its own copy now, and its end is the end of the stream
+        self.mirror = threading.Thread(target=_mirror, args=(reader,), daemon=True)
+        self.mirror.start()
+        return future
+
+    def kill(self) -> None:
+        """End the worker in the middle of its job."""
+        if self.pool is not None:
+            for process in list((self.pool._processes or {}).values()):
+                process.kill()
+
+    def close(self) -> None:
+        """Wait for the worker's end and for all it had to show; the next job starts another."""
+        if self.pool is not None:
+            self.pool.shutdown(wait=True, cancel_futures=True)
+        if self.mirror is not None:
+            self.mirror.join(timeout=5)
+        self.pool = self.mirror = None
 
 
 @contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    context = multiprocessing.get_context("spawn")
-    events: Any = context.Queue()
-    numbers = context.Value("i", 0)
-    mirror = threading.Thread(target=_mirror, args=(events,), daemon=True)
-    mirror.start()
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(events, numbers))
+def _slots(count: int) -> Iterator[deque[_Slot]]:
+    slots = [_Slot(number) for number in range(count)]
     try:
-        yield pool
+        yield deque(slots)
     except BaseException:
-        processes = list((pool._processes or {}).values())
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.terminate()
+        for slot in slots:
+            slot.kill()
         raise
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        events.put(None)
-        mirror.join(timeout=5)
+        for slot in slots:
+            slot.close()
 
 
-def _start(events: Any, numbers: Any) -> None:
-    """Set up a worker: its GPU where there are several, its threads, and where its progress goes."""
-    import signal
-
+def _start(events: Connection, number: int) -> None:
+    """Set up the worker of slot `number`: its end, its GPU, its threads, and where its progress goes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the workers
-    with numbers.get_lock():
-        number = numbers.value
-        numbers.value += 1
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    devices = visible.split(",") if visible else None
-    if devices is None and os.path.exists("/dev/nvidia0"):
+    if visible is None:
         devices = [str(index) for index in range(sum(os.path.exists(f"/dev/nvidia{i}") for i in range(64)))]
+    else:
+        devices = [name.strip() for name in visible.split(",")]
     if devices:
         os.environ["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
     _limit_threads()
     use(_Sender(events))
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed ends nothing itself, and the pool's worker would wait for it for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _limit_threads() -> None:
@@ -145,18 +185,23 @@ def _attempt(job: Job) -> Outcome:
     try:
         return Outcome(job, job.function(**job.arguments))
     except InputError as error:
-        return Outcome(job, error=str(error))
+        return Outcome(job, error=str(error), refused=True)
     except Exception as error:
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return Outcome(job, error=f"{type(error).__name__}: {first_line}", trace=traceback.format_exc())
+        return _failed(job, error)
+
+
+def _failed(job: Job, error: BaseException) -> Outcome:
+    first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    trace = "".join(traceback.format_exception(error))
+    return Outcome(job, error=f"{type(error).__name__}: {first_line}", trace=trace)
 
 
 class _SentTask(Task):
     """A task whose progress is shown by the parent."""
 
-    def __init__(self, events: Any, handle: tuple[int, int], description: str, total: int | None) -> None:
+    def __init__(self, sender: _Sender, handle: int, description: str, total: int | None) -> None:
         super().__init__(description, total)
-        self.events, self.handle = events, handle
+        self.sender, self.handle = sender, handle
         self.unsent, self.last = 0, monotonic()
 
     def update(self, advance: int = 1, **fields: Any) -> None:
@@ -164,44 +209,62 @@ class _SentTask(Task):
         self.unsent += advance
         now = monotonic()
         if now - self.last >= UPDATE_SECONDS or self.done == self.total:
-            self.events.put(("update", self.handle, self.total, self.unsent, fields))
+            self.sender.send("update", self.handle, self.total, self.unsent, fields)
             self.unsent, self.last = 0, now
 
 
 class _Sender(Silent):
     """The reporter of a worker."""
 
-    def __init__(self, events: Any) -> None:
-        self.events, self.numbers = events, itertools.count()
+    def __init__(self, events: Connection) -> None:
+        self.events, self.numbers, self.lock = events, itertools.count(), threading.Lock()
+
+    def send(self, *event: Any) -> None:
+        """Tell the parent. An event that cannot be sent is dropped: it must not end the job."""
+        with self.lock, suppress(Exception):
+            self.events.send(event)
 
     def log(self, message: str) -> None:
-        self.events.put(("log", message))
+        self.send("log", message)
 
     @contextmanager
     def task(self, description: str, total: int | None = None, unit: str = "") -> Iterator[Task]:
-        handle = (os.getpid(), next(self.numbers))
-        self.events.put(("begin", handle, description, total, unit))
+        handle = next(self.numbers)
+        self.send("begin", handle, description, total, unit)
         try:
-            yield _SentTask(self.events, handle, description, total)
+            yield _SentTask(self, handle, description, total)
         finally:
-            self.events.put(("end", handle))
+            self.send("end", handle)
 
 
-def _mirror(events: Any) -> None:
-    """Show in the parent what the workers send."""
-    shown: dict[tuple[int, int], tuple[Any, Task]] = {}
-    while (event := events.get()) is not None:
-        match event:
-            case ("log", message):
-                reporter().log(message)
-            case ("begin", handle, description, total, unit):
-                manager = reporter().task(description, total, unit)
-                shown[handle] = (manager, manager.__enter__())
-            case ("update", handle, total, advance, fields) if handle in shown:
-                task = shown[handle][1]
-                task.total = total
-                task.update(advance, **fields)
-            case ("end", handle) if handle in shown:
-                shown.pop(handle)[0].__exit__(None, None, None)
+def _mirror(events: Connection) -> None:
+    """Show in the parent what a worker sends, until its end. An event that cannot be shown is dropped."""
+    shown: dict[int, tuple[Any, Task]] = {}
+    with events:
+        while True:
+            try:
+                event = events.recv()
+            except (EOFError, OSError):  # the worker ended, or died in the middle of a message
+                break
+            except Exception:
+                continue
+            with suppress(Exception):
+                _show(event, shown)
     for manager, _ in shown.values():
-        manager.__exit__(None, None, None)
+        with suppress(Exception):
+            manager.__exit__(None, None, None)
+
+
+def _show(event: tuple[Any, ...], shown: dict[int, tuple[Any, Task]]) -> None:
+    match event:
+        case ("log", message):
+            reporter().log(message)
+        case ("begin", handle, description, total, unit):
+            manager = reporter().task(description, total, unit)
+            shown[handle] = (manager, manager.__enter__())
+        case ("update", handle, total, advance, fields) if handle in shown:
+            task = shown[handle][1]
+            task.total = total
+            task.update(advance, **fields)
+        case ("end", handle) if handle in shown:
+            shown.pop(handle)[0].__exit__(None, None, None)

@@ -11,7 +11,7 @@ import psutil
 if TYPE_CHECKING:
     from torch import nn
 
-    from adept_bench.models.anatomy import Anatomy
+    from adept_bench.probing.decoder import Decoder
 
 
 def train_flops(model: nn.Module, *, tokens: int, length: int, trainable: Collection[str] | None = None) -> int:
@@ -24,8 +24,7 @@ def train_flops(model: nn.Module, *, tokens: int, length: int, trainable: Collec
     Element-wise work, norms, the optimizer's update, probes and the second forward pass of gradient checkpointing are
     not counted. `trainable` defaults to the parameters that require gradients. Works on the meta device.
     """
-    from adept_bench.models.anatomy import layer_of
-    from adept_bench.training.where import decoder
+    from adept_bench.probing.decoder import decoder
 
     parameters = dict(model.named_parameters())
     if trainable is None:
@@ -37,7 +36,7 @@ def train_flops(model: nn.Module, *, tokens: int, length: int, trainable: Collec
     per_token = 0
     for name, module in _linear_maps(model):
         size = module.get_parameter("weight").numel()
-        layer = layer_of(f"{name}.weight", found)
+        layer = found.layer_of(f"{name}.weight")
         depth = top if layer is None else layer
         passes = 1 + (depth >= lowest) + (id(module.weight) in trained)
         per_token += 2 * size * passes
@@ -51,13 +50,11 @@ def forward_flops(model: nn.Module, *, tokens: int, length: int) -> int:
     return train_flops(model, tokens=tokens, length=length, trainable=())
 
 
-def _lowest(trainable: Collection[str], found: Anatomy, top: int) -> int:
+def _lowest(trainable: Collection[str], found: Decoder, top: int) -> int:
     """The lowest layer gradients reach: 0 if an embedding trains, `top` if only the head, `top` + 1 if none."""
-    from adept_bench.models.anatomy import layer_of
-
     lowest = top + 1
     for name in trainable:
-        layer = layer_of(name, found)
+        layer = found.layer_of(name)
         if layer is None:
             layer = 0 if "emb" in name or "wte" in name or "wpe" in name else top
         lowest = min(lowest, layer)

@@ -10,20 +10,20 @@ import torch
 
 
 @contextmanager
-def left_as_found(model: Any, trainable: Collection[str], *, masters: bool) -> Iterator[None]:
+def left_as_found(model: Any, masters: Collection[str]) -> Iterator[None]:
     """Quiet libraries; afterwards mode, `use_cache`, checkpointing and parameter types as before.
 
-    masters: within the block the trainable parameters are float32, so that small updates of 16-bit weights are not
-    rounded away under mixed precision.
+    masters: the named parameters of 16 bits are float32 within the block, so that small updates are not rounded away.
+    A frozen one comes back bit for bit.
     """
     from transformers.utils import logging
 
     verbosity, training, use_cache = logging.get_verbosity(), model.training, model.config.use_cache
-    kept = {name: p.dtype for name, p in model.named_parameters() if name in set(trainable)}
+    named, narrow = set(masters), (torch.bfloat16, torch.float16)
+    kept = {name: p.dtype for name, p in model.named_parameters() if name in named and p.dtype in narrow}
     logging.set_verbosity_error()
     try:
-        if masters:
-            _cast(model, dict.fromkeys(kept, torch.float32))
+        _cast(model, dict.fromkeys(kept, torch.float32))
         yield
     finally:
         for name in ("activation_checkpointing_disable", "gradient_checkpointing_disable"):

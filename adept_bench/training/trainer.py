@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import tempfile
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from adept_bench.errors import InputError
 from adept_bench.files import content_hash
+from adept_bench.probing.loss import NotFiniteError, document_losses
 from adept_bench.progress import reporter
 from adept_bench.training import checkpoints
 from adept_bench.training.schedule import schedule_factor
@@ -29,7 +32,7 @@ OnProgress = Callable[[dict[str, Any]], None]
 
 
 class DivergedError(RuntimeError):
-    """The training loss is no longer a number: the cell fails, its checkpoints up to then are kept."""
+    """The loss or what follows from it is no longer a number: the cell fails, its checkpoints up to then are kept."""
 
 
 @dataclass
@@ -74,9 +77,11 @@ def train(
     for one rate. `output_dir` and `training.save_every`: where and how often to save; a complete checkpoint there of
     the same run (same settings, parameters, data and `fingerprint`) is gone on from, another one is removed. Killed and
     resumed equals unbroken bit for bit on one machine. `on_progress` gets {"step", "steps", "loss", "rate", "tokens/s"}
-    every `log_every` steps; without it the reporter in force shows them. Training runs where the model is.
+    every `log_every` steps; without it the reporter in force shows them. Training runs where the model is. Trainable
+    weights of 16 bits are float32 while they train; with precision fp32 so are the frozen ones.
 
-    Raises DivergedError when a loss is not finite, ValueError when nothing trains or the dataset is too short.
+    Raises DivergedError when a loss is not finite, be it of a step, at a refresh or of the trained model on its last
+    batch, ValueError when nothing trains or the dataset is too short.
     """
     steps, micro = training.steps, training.batch_size * training.accumulation
     trainable = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
@@ -100,8 +105,11 @@ def train(
     controller = RateController(model, rates, learning_rate, training.weight_decay)
     run = _Run(record, controller, training, identity, seed)
     found = _found(output_dir, identity)
-    with left_as_found(model, trainable, masters=training.precision == "bf16"):
-        trainer = _UnitTrainer(run, model, dataset, _arguments(model, training, seed, output_dir))
+    # without autocast 16-bit activations would meet the float32 masters, so then everything is float32
+    masters = trainable if training.precision == "bf16" else [name for name, _ in model.named_parameters()]
+    with left_as_found(model, masters), _folder(output_dir) as folder:
+        arguments = _arguments(model, training, seed, folder, saves=output_dir is not None)
+        trainer = _UnitTrainer(run, model, dataset, arguments)
         if on_progress is not None:
             run.on_progress = on_progress
             trainer.train(resume_from_checkpoint=run.restore(found))
@@ -115,7 +123,19 @@ def train(
                 trainer.train(resume_from_checkpoint=run.restore(found))
         trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     record.refreshes = controller.ledger
+    last = range(steps * micro - training.batch_size, steps * micro)
+    try:
+        document_losses(model, [dataset[index]["input_ids"].tolist() for index in last], batch_size=training.batch_size)
+    except NotFiniteError as error:
+        raise run.diverged("training diverged, as shown by the model", steps, error) from None
     return record
+
+
+def _folder(output_dir: Path | None) -> AbstractContextManager[str]:
+    """The Trainer makes its output folder even where it writes nothing to it."""
+    if output_dir is None:
+        return tempfile.TemporaryDirectory(prefix="adept-bench-")
+    return nullcontext(str(output_dir))
 
 
 def _found(output_dir: Path | None, identity: str) -> tuple[Path, dict[str, Any]] | None:
@@ -130,13 +150,13 @@ def _found(output_dir: Path | None, identity: str) -> tuple[Path, dict[str, Any]
     return found
 
 
-def _arguments(model: nn.Module, training: TrainingConfig, seed: int, output_dir: Path | None) -> TrainingArguments:
+def _arguments(model: nn.Module, training: TrainingConfig, seed: int, folder: str, *, saves: bool) -> TrainingArguments:
     device = next(model.parameters()).device
     if device.type == "cuda" and device.index not in (None, 0) and not hasattr(model, "hf_device_map"):
         raise InputError(f"model on {device}: training uses the first visible GPU; choose it with CUDA_VISIBLE_DEVICES")
-    saves = output_dir is not None and training.save_every is not None
+    saves = saves and training.save_every is not None
     arguments = TrainingArguments(
-        output_dir=str(output_dir) if output_dir is not None else "unused",
+        output_dir=folder,
         max_steps=training.steps,
         num_train_epochs=1,
         per_device_train_batch_size=training.batch_size,
@@ -187,14 +207,16 @@ class _Run:
     def add_loss(self, loss: torch.Tensor) -> None:
         self.step_loss = loss if self.step_loss is None else self.step_loss + loss
 
+    def diverged(self, what: str, step: int, reason: Exception | None = None) -> DivergedError:
+        """The error of a run whose numbers broke at `step`: `what` broke, and why."""
+        where = f"step {step} of {self.record.steps} (learning rate {self.controller.learning_rate:g})"
+        return DivergedError(f"{what} at {where}" if reason is None else f"{what} after {where}: {reason}")
+
     def end_step(self, step: int) -> None:
         assert self.step_loss is not None
         loss, self.step_loss = float(self.step_loss), None
         if not math.isfinite(loss):
-            rate = self.controller.learning_rate
-            raise DivergedError(
-                f"the training loss is {loss} at step {step} of {self.record.steps} (learning rate {rate:g})"
-            )
+            raise self.diverged(f"the training loss is {loss}", step)
         self.losses.append(loss)
         if step % self.training.log_every and step != self.record.steps:
             return
@@ -215,7 +237,10 @@ class _Run:
         started, device = time.perf_counter(), next(model.parameters()).device.type
         # under mixed precision the float32 masters meet 16-bit activations, which only autocast allows
         with torch.autocast(device, torch.bfloat16, enabled=self.training.precision == "bf16"):
-            self.controller.refresh(step, model, scheduler, optimizer)
+            try:
+                self.controller.refresh(step, model, scheduler, optimizer)
+            except NotFiniteError as error:
+                raise self.diverged("training diverged, as shown by the refresh", step, error) from None
         self.record.probe_seconds += time.perf_counter() - started
 
     def state(self) -> dict[str, Any]:

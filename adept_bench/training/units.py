@@ -55,20 +55,20 @@ class BoundRates:
 
 def units_of(model: nn.Module, names: Sequence[str], granularity: str = "tensor") -> list[Unit]:
     """The units that the named parameters of decoder layers form, in model order (`probing.units.unit_members`)."""
-    from adept_bench.models.anatomy import layer_of
+    from adept_bench.probing.decoder import decoder
     from adept_bench.probing.units import is_norm, unit_members
-    from adept_bench.training.where import decoder
 
     found, units = decoder(model), []
     for unit, members in unit_members(model, names, granularity).items():
-        layer = layer_of(members[0], found)
+        layer = found.layer_of(members[0])
         assert layer is not None
         units.append(Unit(unit, layer, is_norm(model, members[0]), tuple(members)))
     return units
 
 
 def pool(units: Sequence[Unit], tensors: Sequence[UnitImportance]) -> list[UnitImportance]:
-    """Importance of units from that of their tensors: the mean over all elements. Raises ValueError if not finite."""
+    """Importance of units from that of their tensors: the mean over all elements. Raises NotFiniteError."""
+    from adept_bench.probing.loss import NotFiniteError
     from adept_bench.probing.units import UnitImportance
 
     measured = {tensor.name: tensor for tensor in tensors}
@@ -80,9 +80,7 @@ def pool(units: Sequence[Unit], tensors: Sequence[UnitImportance]) -> list[UnitI
         if len(parts) == 1:
             importance = parts[0].importance
         if not math.isfinite(importance):
-            raise ValueError(
-                f"importance of {unit.name} is {importance}; the model's loss on the probe corpus is not finite"
-            )
+            raise NotFiniteError(f"the importance of {unit.name} is {importance}; expected a finite number")
         pooled.append(UnitImportance(unit.name, unit.layer, unit.norm, importance, elements))
     return pooled
 

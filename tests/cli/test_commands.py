@@ -13,7 +13,7 @@ import sys
 import pytest
 
 from adept_bench.__main__ import main
-from adept_bench.cli.options import split_integers, write_json_result
+from adept_bench.cli.options import check_output, split_integers, write_json_result
 from adept_bench.errors import InputError
 
 HEAVY = ("torch", "transformers", "lm_eval", "datasets", "matplotlib", "numpy", "scipy", "yaml", "rich")
@@ -100,6 +100,7 @@ def test_python_m_is_the_same_command():
         ("rnu", ["'rnu'", "'run'"]),
         ("probe layerz", ["'layerz'", "'layers'"]),
         ("list taskz", ["'taskz'", "did you mean 'tasks'?"]),
+        ("list figures", ["figures", "later version", "suites, presets, methods, tasks"]),
         ("lab build --kind bse", ["--kind", "'bse'", "'base'"]),
         ("eval --model x", ["--suite"]),
         ("eval --model x --suite medcal", ["--suite", "did you mean 'medical'?"]),
@@ -173,6 +174,15 @@ def test_doctor_compares_needs_with_what_there_is(monkeypatch):
     assert doctor.verdicts(missing) == {"big": ["peft is missing"]}
 
 
+def test_doctor_shows_the_versions_that_a_result_records(capsys):
+    from adept_bench.suite.machine import library_versions
+
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    for name, version in library_versions().items():
+        assert re.search(rf"^{name} +{re.escape(version or 'missing')}$", out, re.M), name
+
+
 def test_ctrl_c_ends_with_130_and_one_line():
     with socket.create_server(("127.0.0.1", 0)) as server:  # a Hub that accepts and never answers
         environment = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{server.getsockname()[1]}", "no_proxy": "*"}
@@ -208,3 +218,35 @@ def test_json_goes_to_stdout_or_whole_to_a_file(tmp_path, capsys):
     assert json.loads((tmp_path / "new" / "o.json").read_text()) == {"b": 1}
     with pytest.raises(InputError, match="--output"):
         write_json_result({}, tmp_path)
+
+
+# /proc is a folder that nobody can write a file to
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("{}", "is a folder"),
+        ("{}/new/o.json", "does not exist"),
+        pytest.param(
+            "/proc/o.json",
+            "cannot be written to",
+            marks=pytest.mark.skipif(not os.path.isdir("/proc"), reason="no /proc"),
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "command", ["eval --suite medical", "probe layers --corpus no.txt", "probe units --corpus no.txt"]
+)
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(command, output, said, tmp_path, capsys):
+    output = output.format(tmp_path)
+    assert main([*command.split(), "--model", "/no/model", "--output", output]) == 2
+    line = one_line(capsys)
+    assert line.startswith("--output: ")
+    assert said in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checked_output_leaves_no_trace(tmp_path):
+    (tmp_path / "o.json").write_text("kept")
+    check_output(tmp_path / "o.json")
+    check_output(None)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("o.json", "kept")]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import random
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from lm_eval.tasks import TaskManager
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
+from adept_bench import progress
 from adept_bench.errors import InputError
 from adept_bench.evaluation.harness import _evaluate_one, _group_means, evaluate
 
@@ -136,12 +139,26 @@ def test_generation_agrees_with_greedy_decoding_by_hand(model: Any, tokenizer: A
     assert result["groups"] == result["groups_chance_corrected"] == {"domain": pytest.approx(sum(expected) / ITEMS)}
 
 
-def test_groups_limit_and_progress(model: Any, tokenizer: Any) -> None:
+class Titles(progress.Silent):
+    """A reporter that keeps the tasks' descriptions."""
+
+    def __init__(self) -> None:
+        self.titles: list[str] = []
+
+    @contextmanager
+    def task(self, description: str, total: int | None = None, unit: str = "") -> Iterator[progress.Task]:
+        self.titles.append(description)
+        yield progress.Task(description, total)
+
+
+def test_groups_limit_and_progress(model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     first, expected = chosen_items(model, tokenizer, 1)
     second, expected_second = chosen_items(model, tokenizer, 2)
     provided = {"lab_general": first, "lab_medical_new": second, "lab_math_choice": first}
     groups = {"general": ["lab_general"], "domain": ["lab_medical_new", "lab_math_choice"]}
     seen: list[tuple[str, int, int]] = []
+    shown = Titles()
+    monkeypatch.setattr(progress, "_current", shown)
     result = evaluate(
         model,
         tokenizer,
@@ -150,9 +167,11 @@ def test_groups_limit_and_progress(model: Any, tokenizer: Any) -> None:
         limit=10,
         num_fewshot=3,
         items=provided.__getitem__,
-        on_progress=lambda *progress: seen.append(progress),
+        on_progress=lambda *step: seen.append(step),
+        title="adept seed 3",
     )
     assert result["tasks"]["lab_medical_new"]["items"] == expected_second[:10]
+    assert shown.titles == [f"adept seed 3 {name}" for name in provided]
     assert result["groups"]["general"] == pytest.approx(sum(expected[:10]) / 10)
     assert result["groups"]["domain"] == pytest.approx((sum(expected[:10]) + sum(expected_second[:10])) / 20)
     # ours are zero-shot whatever a suite says for the others

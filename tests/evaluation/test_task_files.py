@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,7 @@ def test_names() -> None:
 
 def test_names_need_no_heavy_import() -> None:
     code = (
-        "import sys; from adept_bench.evaluation.tasks import names; names();"
+        "import sys; from adept_bench.evaluation.tasks import definitions_hash, names; names(); definitions_hash();"
         "sys.exit(any(name in sys.modules for name in ('torch', 'lm_eval', 'datasets', 'transformers')))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -91,3 +92,20 @@ def test_items_that_lm_eval_would_score_wrong(tmp_path: Path, item: dict) -> Non
 def test_unknown_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="did you mean 'lab_math_choice'"):
         render(["lab_math_choise"], tmp_path, items)
+
+
+def test_the_hash_of_the_definitions_follows_every_task_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from adept_bench.evaluation import tasks
+
+    copied = tmp_path / "tasks"
+    shutil.copytree(tasks.TEMPLATES, copied)
+    shipped = tasks.definitions_hash()
+    monkeypatch.setattr(tasks, "TEMPLATES", copied)
+    assert tasks.definitions_hash() == shipped
+    seen = {shipped}
+    for path in sorted(copied.glob("*.yaml")):  # shared parts included
+        path.write_text(path.read_text() + "# changed\n")
+        seen.add(tasks.definitions_hash())
+    (copied / "lab_general.yaml").rename(copied / "lab_other.yaml")
+    seen.add(tasks.definitions_hash())
+    assert len(seen) == len(OURS) + 2 + 2

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from adept_bench.config.names import METHOD_NAMES
+from adept_bench.config.names import CORE_METHODS, METHOD_NAMES
 from adept_bench.errors import InputError
 from adept_bench.methods.base import prepare
 from adept_bench.methods.edits import fold_adapters, linear_maps, matched_rank
-from adept_bench.methods.registry import CORE, METHODS, get
+from adept_bench.methods.registry import METHODS, get
 from adept_bench.methods.replay import replay
 
 TOKENS = torch.arange(24).view(2, 12)
@@ -21,14 +21,14 @@ def layers_of(names):
 
 def test_the_registry_has_the_contracts_names_and_each_method_its_own():
     assert tuple(METHODS) == METHOD_NAMES
-    assert CORE == ("vanilla", "full", "replay", "llama-pro", "frozen", "lora", "adept")
+    assert CORE_METHODS == ("vanilla", "full", "replay", "llama-pro", "frozen", "lora", "adept")
 
 
 def test_names_of_methods_and_core_marks_agree(tiny):
     for name in METHODS:
         method = get(name, tiny.options())
         assert method.name == name
-        assert method.core == (name in CORE)
+        assert method.core == (name in CORE_METHODS)
         assert method.trains == (name != "vanilla")
 
 
@@ -90,6 +90,29 @@ def test_the_options_override_the_choice_of_layers(tiny, changes, layers):
     model = tiny.model()
     edit, _ = prepare(get("adept", options), model, tiny.context(model, options, tiny.documents()))
     assert edit.sources == layers
+
+
+@pytest.mark.parametrize("changes", [{"select": "first"}, {"layers": [0]}])
+@pytest.mark.parametrize("name", EXPECTED)
+def test_what_defines_a_method_is_not_an_option(tiny, name, changes):
+    """`select` and `layers` choose for ADEPT and those of its variants that take its layers; for no other method."""
+    options = tiny.options(k=2, **changes)
+    model = tiny.model()
+    edit, names = prepare(get(name, options), model, tiny.context(model, options, tiny.documents()))
+    chosen = ([0], [0, 1])["select" in changes]
+    if name in ("adept", "adept-no-stage2", "adept-as-released"):
+        assert edit.sources == chosen
+    elif name == "adept-no-stage1":
+        assert layers_of(names) == chosen
+    else:
+        assert ((edit.expansion.copies if edit.expansion else None), layers_of(names)) == EXPECTED[name]
+
+
+def test_lora_matches_the_layers_that_are_listed(tiny):
+    options = tiny.options(k=1, layers=[0, 2, 3])
+    model = tiny.model()
+    edit, _ = prepare(get("lora", options), model, tiny.context(model, options, tiny.documents()))
+    assert edit.description["rank"] == matched_rank(tiny.model(), 3) != matched_rank(tiny.model(), 1)
 
 
 def test_random_layers_follow_the_seed(tiny):

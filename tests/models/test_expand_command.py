@@ -151,3 +151,20 @@ def test_a_failed_certificate_leaves_nothing_behind(base: Path, tmp_path: Path) 
     assert isinstance(error, InputError)
     assert "the certificate fails at logits_equal" in str(error)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_documents_are_cut_to_the_context_of_the_model(base: Path, tmp_path: Path) -> None:
+    """A model with a learned table of positions cannot read beyond it; by default it is not made to."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    small = tmp_path / "small"
+    GPT2LMHeadModel(GPT2Config(vocab_size=64, n_embd=8, n_layer=2, n_head=2, n_positions=16)).save_pretrained(small)
+    AutoTokenizer.from_pretrained(base).save_pretrained(small)
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text(" ".join(f"w{i % 60 + 2}" for i in range(40)))
+    command = ("--model", str(small), "--select", "importance", "--k", "1", "--corpus", str(corpus))
+    code, _, error = invoke(*command, "--output", str(tmp_path / "o"))
+    assert (code, error) == (0, None)
+    _, _, error = invoke(*command, "--output", str(tmp_path / "long"), "--max-length", "32")
+    assert isinstance(error, InputError)
+    assert "--max-length: 32 tokens; this model has positions for 16" in str(error)

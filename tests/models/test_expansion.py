@@ -10,10 +10,11 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, T5Config, T5ForConditionalGeneration
 
 from adept_bench.errors import InputError
-from adept_bench.models.anatomy import anatomy, decoder_layers, layer_of
+from adept_bench.models.anatomy import anatomy, decoder_layers
 from adept_bench.models.certificate import parameter_digests
 from adept_bench.models.depth import deeper_fields
 from adept_bench.models.expansion import Expansion, expand, plan_expansion
+from adept_bench.probing.decoder import decoder
 
 SMALL = {
     "vocab_size": 64,
@@ -80,10 +81,10 @@ def test_anatomy_leaves_the_model_alone() -> None:
 
 
 def test_layer_of_a_parameter() -> None:
-    found = anatomy(build(num_hidden_layers=11))
-    assert layer_of("model.layers.10.mlp.down_proj.weight", found) == 10
-    assert layer_of("model.layers.1.mlp.down_proj.weight", found) == 1
-    assert layer_of("model.embed_tokens.weight", found) is None
+    found = decoder(build(num_hidden_layers=11))
+    assert found.layer_of("model.layers.10.mlp.down_proj.weight") == 10
+    assert found.layer_of("model.layers.1.mlp.down_proj.weight") == 1
+    assert found.layer_of("model.embed_tokens.weight") is None
 
 
 def test_as_many_experts_as_layers_are_not_taken_for_the_layers() -> None:

@@ -73,7 +73,7 @@ def test_layers_agree_with_the_plain_computation(stories):
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_units_agree_with_the_plain_computation(stories, tmp_path, batch_size):
     model, documents = stories
-    output = tmp_path / "new" / "units.json"
+    output = tmp_path / "units.json"
     arguments = ["--output", output, "--batch-size", batch_size, "--layers", "3,1"]
     assert probe("units", *arguments) == ""
     rows = json.loads(output.read_text("utf-8"))["units"]
@@ -111,6 +111,7 @@ def test_units_agree_with_the_plain_computation(stories, tmp_path, batch_size):
         (["units", "--layers", "1,x"], "--layers: 'x'"),
         (["units", "--layers", "5"], "--layers: 5 is no layer of this model; expected 0 to 4"),
         (["layers", "--output", str(SHARED)], "--output: .* is a folder"),
+        (["units", "--output", "/nowhere/o.json"], "--output: /nowhere does not exist"),
         (["layers", "--device", "gpu"], "--device: 'gpu' cannot be used here"),
     ],
 )

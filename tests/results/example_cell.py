@@ -24,7 +24,10 @@ def example(
         "preset": preset,
         "method": method,
         "seed": seed,
-        "config": {"training": {"tokens": tokens}},
+        "config": {
+            "training": {"tokens": tokens},
+            "identity": {"model": f"base-{seed}", "domain": "d", "general": "g", "probe": None},
+        },
         "config_hash": "0123456789abcdef",
         "model": {
             "source": "lab:base",

@@ -31,6 +31,7 @@ def log():
 
 def test_what_is_written_is_what_is_read(tmp_path, example):
     store, cell = Store(tmp_path), example(seed=3)
+    cell["learning_rate"]["differs"] = ["training.tokens"]
     kept = copy.deepcopy(cell)
     path = store.write(cell)
     assert path == tmp_path / "lab" / "medical" / "adept-seed3.json"
@@ -42,6 +43,7 @@ def test_what_is_written_is_what_is_read(tmp_path, example):
         plain = read.model_dump(mode="json")[field]
         assert plain == cell[field] or {key: plain[key] for key in cell[field]} == cell[field] or field == "tasks"
     assert read.tasks["task_general"].items == [1, 1, 0, 1]
+    assert read.learning_rate.differs == ["training.tokens"]
     assert stored["schema_version"] == 1
     assert stored["status"] == "complete"
 
@@ -136,6 +138,25 @@ def test_bytes_that_are_no_text_are_set_aside(tmp_path, example, log):
     store.write(example()).write_bytes(b"\xff\xfe\x00")
     assert store.valid("lab", "medical", "adept", 0) is None
     assert "not UTF-8" in log[0]
+
+
+@pytest.mark.parametrize("obstacle", ["a folder", "permissions"])
+def test_a_file_that_cannot_be_read_stays(tmp_path, example, log, obstacle, monkeypatch):
+    store = Store(tmp_path)
+    path = store.write(example())
+    if obstacle == "a folder":
+        path.unlink()
+        path.mkdir()
+    else:  # whoever runs the tests may read everything
+
+        def refuse(self, *args, **kwargs):
+            raise PermissionError(13, "Permission denied", str(self))
+
+        monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(InputError, match="cannot be read"):
+        store.valid("lab", "medical", "adept", 0)
+    assert [found.name for found in path.parent.iterdir()] == ["adept-seed0.json"]
+    assert log == []
 
 
 def test_another_configuration_is_neither_reused_nor_lost(tmp_path, example):

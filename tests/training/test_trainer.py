@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+
 import pytest
 import torch
 
@@ -181,6 +184,66 @@ def test_a_diverged_loss_fails_with_step_and_rate(tiny):
     with pytest.raises(DivergedError, match="loss is nan at step 1 of 8"):
         train(model, dataset, training=training, learning_rate=RATE, rates=rates)
     assert not model.training
+
+
+def test_weights_that_break_before_a_refresh_are_a_divergence(tiny):
+    """The loss of step 3 is still a number; the refresh after it is the first to meet the broken weights."""
+    training = tiny.training(8)
+    model, names, rates, dataset, _ = made(tiny, "adept", training)
+    broken = dataclasses.replace(rates, probe=lambda live: (_break(live, names), rates.probe(live))[1])
+    with pytest.raises(DivergedError, match=r"refresh after step 3 of 8 \(learning rate 0.01\).*is nan") as caught:
+        train(model, dataset, training=training, learning_rate=RATE, rates=broken)
+    assert "--" not in str(caught.value)
+
+
+def test_an_importance_that_is_not_finite_is_a_divergence(tiny):
+    training = tiny.training(8)
+    model, _, rates, dataset, _ = made(tiny, "adept", training)
+
+    def probe(live):
+        return [dataclasses.replace(unit, importance=float("inf")) for unit in rates.probe(live)]
+
+    with pytest.raises(DivergedError, match=r"refresh after step 3 of 8.*importance of .* is inf"):
+        train(model, dataset, training=training, learning_rate=RATE, rates=dataclasses.replace(rates, probe=probe))
+
+
+def test_weights_that_break_in_the_last_update_are_a_divergence(tiny):
+    """A finite loss is all the last step shows: the update after it may still have broken the model."""
+    training = tiny.training(1)
+    model, _, _, dataset, _ = made(tiny, "full", training)
+    with pytest.raises(DivergedError, match=r"after step 1 of 1 \(learning rate 1e\+39\)"):
+        train(model, dataset, training=training, learning_rate=1e39)
+
+
+def _break(model, names):
+    with torch.no_grad():
+        dict(model.named_parameters())[names[0]].fill_(float("nan"))
+
+
+@pytest.mark.parametrize("name", ["adept", "full", "lora"])
+def test_weights_of_16_bits_train_in_float32_where_the_precision_says_so(tiny, name):
+    """As the same weights stored in float32 would, rounded once at the end."""
+    training = tiny.training(6, warmup=0.0)
+    ours, names, rates, dataset, _ = made(tiny, name, training, dtype=torch.bfloat16)
+    types = {key: parameter.dtype for key, parameter in ours.named_parameters()}
+    before = {key: parameter.detach().clone() for key, parameter in ours.named_parameters()}
+    plain = copy.deepcopy(ours).float()
+    record = train(ours, dataset, training=training, learning_rate=RATE, rates=rates)
+    other = train(plain, dataset, training=training, learning_rate=RATE, rates=rates)
+    assert [point["loss"] for point in record.curve] == [point["loss"] for point in other.curve]
+    assert {key: parameter.dtype for key, parameter in ours.named_parameters()} == types
+    for key, parameter in plain.named_parameters():
+        found = ours.get_parameter(key)
+        assert torch.equal(found, parameter.to(types[key])), key
+        assert key in names or torch.equal(found, before[key]), key
+
+
+def test_nothing_is_written_where_no_folder_is_named(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    training = tiny.training(2, save_every=1)
+    model, _, rates, dataset, _ = made(tiny, "full", training)
+    train(model, dataset, training=training, learning_rate=RATE, rates=rates)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_training_is_silent_and_reports_where_asked(tiny, capfd):

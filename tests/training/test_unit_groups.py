@@ -8,6 +8,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from adept_bench.methods.base import prepare
 from adept_bench.methods.registry import get
+from adept_bench.probing.loss import NotFiniteError
 from adept_bench.probing.units import UnitImportance, probe_units
 from adept_bench.training.units import BoundRates, RateController, Unit, pool, units_of
 
@@ -154,5 +155,5 @@ def test_as_released_pairs_one_units_scale_with_each_stock_group(tiny):
 def test_a_coarser_units_importance_is_the_mean_over_its_elements():
     tensors = [UnitImportance("a", 0, False, 1.0, 3), UnitImportance("b", 0, False, 5.0, 1)]
     assert pool([Unit("u", 0, False, ("a", "b"))], tensors)[0].importance == pytest.approx(2.0)
-    with pytest.raises(ValueError, match="importance of a is nan"):
+    with pytest.raises(NotFiniteError, match="importance of a is nan"):
         pool([Unit("a", 0, False, ("a",))], [UnitImportance("a", 0, False, float("nan"), 3)])

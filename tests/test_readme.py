@@ -1,0 +1,77 @@
+"""Every command of the README runs, on small inputs of the names it uses; its table is the stored results'."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+LINES = [line for block in re.findall(r"```console\n(.*?)```", README, re.S) for line in block.strip().splitlines()]
+OURS = [line for line in LINES if line.startswith("adept-bench ")]
+SMALL = ["--set", "training.tokens=2048", "--set", "data.probe_documents=4", "--set", "data.heldout_documents=4"]
+
+
+def _run(arguments, folder):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    call = [sys.executable, "-m", "adept_bench", *arguments]
+    return subprocess.run(call, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with the model and texts that the README's examples name."""
+    import json
+
+    from adept_bench.lab import corpora
+    from adept_bench.lab.bases import folder as base
+
+    place = tmp_path_factory.mktemp("reader")
+    shutil.copytree(base("base", 0), place / "my-model")
+    lines = [json.dumps({"text": text}) for text in corpora.texts("medical")[:80]]
+    (place / "notes.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    (place / "general.txt").write_text("\n\n".join(corpora.texts("general")[:80]), encoding="utf-8")
+    return place
+
+
+def test_the_readme_has_its_commands():
+    assert sum("run --suite medical" in line for line in LINES) == 2
+    assert sum("pytest" in line for line in LINES) == 1
+    assert len(OURS) == 5
+
+
+@pytest.mark.parametrize("line", OURS)
+def test_a_command_of_the_readme_runs(line, folder):
+    arguments = shlex.split(line)[1:]
+    if arguments[0] == "run":
+        arguments += [*SMALL, "--methods", "vanilla,adept"]
+    if arguments[0] == "eval":
+        arguments += ["--set", "tasks.limit=8", "--set", "data.heldout_documents=4"]
+    done = _run(arguments, folder)
+    assert done.returncode == 0, done.stderr
+    output = arguments[arguments.index("--output") + 1] if "--output" in arguments else None
+    assert (folder / output).exists() if output else done.stdout
+
+
+def test_names_in_the_readme_exist():
+    import adept_bench
+
+    for name in re.search(r"from adept_bench import ([\w, ]+)", README)[1].split(", "):
+        assert callable(getattr(adept_bench, name))
+    for path in re.findall(r"\]\(([\w./-]+)\)", README):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_table_is_what_the_stored_results_say():
+    table = re.search(r"<!-- table.*?-->\n(.*?)<!-- end of table -->", README, re.S)[1]
+    shown = _run(
+        ["show", "--preset", "lab", "--suite", "medical", "--format", "markdown", "--results", "results"], ROOT
+    )
+    assert shown.returncode == 0
+    for line in table.strip().splitlines():
+        assert line in shown.stdout, line
