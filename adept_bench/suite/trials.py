@@ -31,9 +31,9 @@ def select_rates(
     tasks = []
     for method in methods:
         for rate in config.selection.grid_for(method):
-            spec = Spec(config, method, config.selection.seed, {"value": rate, "source": "selected"})
+            spec = Spec(config, method, config.selection.seed, {"value": rate, "source": "selected"}, trial=True)
             arguments = {"spec": spec, "results": results, "force": force}
-            tasks.append(Job(f"trial {method} {rate:g}", complete_trial, arguments))
+            tasks.append(Job(spec.title, complete_trial, arguments))
     trials: dict[str, list[dict[str, Any]]] = {method: [] for method in methods}
     for outcome in run_jobs(tasks, jobs or default_jobs(len(tasks))):
         if outcome.error is None:

@@ -234,7 +234,7 @@ def test_json_goes_to_stdout_or_whole_to_a_file(tmp_path, capsys):
     ],
 )
 @pytest.mark.parametrize(
-    "command", ["eval --suite medical", "probe layers --corpus no.txt", "probe units --corpus no.txt"]
+    "command", ["eval --suite no.yaml", "probe layers --corpus no.txt", "probe units --corpus no.txt"]
 )
 def test_an_output_that_cannot_be_written_is_refused_before_the_work(command, output, said, tmp_path, capsys):
     output = output.format(tmp_path)

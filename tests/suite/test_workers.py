@@ -30,7 +30,7 @@ def wait_for(path):
         time.sleep(0.02)
 
 def note(folder, name):
-    (Path(folder) / f"{name}-{os.getpid()}").touch()
+    (Path(folder) / f"{name}-{time.time_ns()}-{os.environ['CUDA_VISIBLE_DEVICES']}").touch()
 
 def noted(folder, name):
     note(folder, name)
@@ -44,7 +44,7 @@ def die_once(folder, name):
     note(folder, name)
     if len(list(Path(folder).glob(f"{name}-*"))) == 1:
         os._exit(9)
-    return os.environ["CUDA_VISIBLE_DEVICES"]
+    return name
 
 def meet(path, others):
     Path(path).touch()
@@ -124,18 +124,19 @@ def test_what_cannot_be_sent_back_or_exits_is_that_jobs_error(calls):
 
 
 def test_a_dying_worker_takes_only_its_job_along(calls, tmp_path, monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")  # a fresh worker keeps the GPU of its slot
-    jobs = [Job(f"job {n}", calls.noted, {"folder": tmp_path, "name": f"job {n}"}) for n in range(3)]
-    jobs.insert(0, Job("dies once", calls.die_once, {"folder": tmp_path, "name": "dies once"}))
-    jobs.insert(1, Job("dies", calls.die, {"folder": tmp_path, "name": "dies"}))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    functions = {"dies": calls.die, "dies too": calls.die, "dies once": calls.die_once}
+    functions |= {f"job {n}": calls.noted for n in range(3)}
+    jobs = [Job(name, function, {"folder": tmp_path, "name": name}) for name, function in functions.items()]
     outcomes = {outcome.job.title: outcome for outcome in run_jobs(jobs, 2)}
     assert len(outcomes) == len(jobs)
-    assert outcomes["dies"].error == "the worker process died twice (out of memory?)"
-    assert outcomes["dies once"].value == "5"
-    assert [outcomes[f"job {n}"].value for n in range(3)] == [f"job {n}" for n in range(3)]
-    # every run of a job leaves a file with its process: innocent jobs ran once, the others in a fresh process again
-    runs = {job.title: len(list(tmp_path.glob(f"{job.title}-*"))) for job in jobs}
-    assert runs == {"dies once": 2, "dies": 2, "job 0": 1, "job 1": 1, "job 2": 1}
+    assert outcomes["dies"].error == outcomes["dies too"].error == "the worker process died twice (out of memory?)"
+    living = ["dies once", "job 0", "job 1", "job 2"]
+    assert [outcomes[name].value for name in living] == living
+    # every run of a job leaves a file that names its GPU: innocent jobs ran once, the others again on the same slot
+    runs = {name: [path.name.split("-")[2] for path in tmp_path.glob(f"{name}-*")] for name in functions}
+    assert (runs["dies"], runs["dies too"]) == (["5", "5"], ["7", "7"])
+    assert [len(runs[name]) for name in living] == [2, 1, 1, 1]
 
 
 @pytest.mark.parametrize(("visible", "expected"), [("5, 7", ["5", "7"]), ("", ["", ""])])
