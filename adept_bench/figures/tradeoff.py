@@ -69,7 +69,8 @@ def tradeoff(cells: Sequence[Cell], path: Path) -> Path:
         f"Suite {cells[0].suite}, preset {cells[0].preset}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}",
         loc="left",
     )
-    axes.margins(0.08)
+    axes.set(xlim=(-3, 103), ylim=(-3, 103))
+    figure.supxlabel("bars: 95% intervals; small points: single seeds; area: share of parameters that train", fontsize=8)
     clean(axes)
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9, labelspacing=1.1)
     path.parent.mkdir(parents=True, exist_ok=True)
