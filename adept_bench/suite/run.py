@@ -110,7 +110,8 @@ def _missing(specs: Sequence[Spec], results: Path, force: bool, any_rate: bool =
         else:
             kept += 1
     if kept:
-        reporter().log(f"{kept} of {len(specs)} cells have a valid result already")
+        hint = "--results DIR runs them elsewhere, --force again"
+        reporter().log(f"{kept} of {len(specs)} cells have a valid result in {results} already ({hint})")
     return missing
 
 
