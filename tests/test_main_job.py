@@ -42,5 +42,5 @@ def test_seven_methods_in_two_workers_then_nothing_left_to_do(tmp_path):
     assert again.stdout == first.stdout
     assert [file.stat().st_mtime_ns for file in files] == stamps
     shown = _run("show", "--format", "json", folder=tmp_path)
-    (table,) = json.loads(shown.stdout)
+    (table,) = json.loads(shown.stdout)["tables"]
     assert [row["method"] for row in table["rows"]] == list(CORE_METHODS)

@@ -192,6 +192,8 @@ def test_ctrl_c_ends_with_130_and_one_line():
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # a shell starts background jobs with SIGINT ignored, and children inherit that
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         server.settimeout(120)
         connection, _ = server.accept()  # the command is at work now
