@@ -70,7 +70,8 @@ def tradeoff(cells: Sequence[Cell], path: Path) -> Path:
         loc="left",
     )
     axes.set(xlim=(-3, 103), ylim=(-3, 103))
-    figure.supxlabel("bars: 95% intervals; small points: single seeds; area: share of parameters that train", fontsize=8)
+    note = "bars: 95% intervals; small points: single seeds; area: share of parameters that train"
+    figure.supxlabel(note, fontsize=8)
     clean(axes)
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9, labelspacing=1.1)
     path.parent.mkdir(parents=True, exist_ok=True)
