@@ -51,15 +51,29 @@ def run_command(
     from adept_bench.config.names import check_methods
 
     loaded = load_suite(suite)
-    chosen = loaded.methods if methods is None else check_methods(split_names(methods) or [], "--methods")
+    chosen = loaded.methods
+    if methods is not None:
+        chosen = check_methods(split_names(methods) or [], "--methods", loaded.variants)
     numbers = split_integers(seeds, "--seeds")
     numbers = list(loaded.seeds) if numbers is None else numbers
     config = resolve(loaded, preset, model=model, overrides=settings or ())
+    variants = {
+        name: (variant, resolve(loaded, preset, model=model, overrides=settings or (), variant=name))
+        for name, variant in loaded.variants.items()
+        if name in chosen
+    }
 
     from adept_bench.suite import run_suite
 
     failed = run_suite(
-        config, methods=chosen, seeds=numbers, jobs=jobs, select_lr=select_lr, results=results, force=force
+        config,
+        methods=chosen,
+        seeds=numbers,
+        jobs=jobs,
+        select_lr=select_lr,
+        results=results,
+        force=force,
+        variants=variants,
     )
 
     from adept_bench.cli.show import print_comparison

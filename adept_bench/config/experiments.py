@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from adept_bench.config.names import check_methods
+from adept_bench.config.names import METHOD_NAMES, check_methods
 from adept_bench.config.schema import SECTIONS, Preset, RunConfig, Suite
 from adept_bench.config.sources import Lines, explain, merge_lines, merged, place, read_yaml
 from adept_bench.errors import InputError, unknown_name
@@ -46,7 +46,8 @@ def load_suite(name_or_path: str) -> Suite:
     path = _find(name_or_path, "suites", "--suite", "suite")
     data, lines = read_yaml(path)
     suite = _validated(Suite, data, lines, path)
-    check_methods(suite.methods, place(lines, ("methods",), str(path)))
+    _check_variants(suite, path)
+    check_methods(suite.methods, place(lines, ("methods",), str(path)), suite.variants)
     if not suite.seeds:
         raise InputError(f"{place(lines, ('seeds',), str(path))}: seeds: [] is not valid; expected at least one seed")
     _check_part({key: data[key] for key in SECTIONS if key in data}, lines, path)
@@ -113,6 +114,20 @@ def _validated(model: type[_Loaded], data: dict[str, Any], lines: Lines, path: P
         raise explain(error.errors(), model, lines, str(path)) from None
     loaded._lines.update(lines)
     return loaded
+
+
+def _check_variants(suite: Suite, path: Path) -> None:
+    """Names that can be part of a file's name and are no method's; methods that exist; settings that fit."""
+    lines = suite._lines
+    for name, variant in suite.variants.items():
+        where = place(lines, ("variants", name), str(path))
+        if name in METHOD_NAMES:
+            raise InputError(f"{where}: variant {name!r} has the name of a method; expected another one")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise InputError(f"{where}: variant {name!r} must consist of letters, digits, '.', '_' and '-'")
+        check_methods([variant.of], place(lines, ("variants", name, "of"), str(path)))
+        inner = {at[2:]: line for at, line in lines.items() if at[:2] == ("variants", name)}
+        _check_part(variant.sections(), inner, path)
 
 
 def _check_part(sections: dict[str, Any], lines: Lines, path: Path) -> None:

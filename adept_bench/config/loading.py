@@ -49,8 +49,11 @@ def resolve(
     model: str | None = None,
     overrides: Sequence[str] = (),
     keep_tasks: bool = False,
+    variant: str | None = None,
 ) -> RunConfig:
     """The configuration of a run: the preset, then the suite's sections, then `model`, then `overrides` (key=value).
+
+    `variant`: one of the suite's variants, whose settings come last.
 
     What belongs to a corpus or model that was replaced goes with it: the held-out part of a replaced corpus is split
     off the new one, a replaced general corpus is probed too, and tasks about a preset's written world are dropped
@@ -62,6 +65,10 @@ def resolve(
     suite = load_suite(suite) if isinstance(suite, str) else suite
     preset = load_preset(preset or suite.preset) if isinstance(preset, str | None) else preset
     change, change_lines, raw = _changes(suite, model, overrides)
+    if variant is not None:
+        change = merged(change, suite.variants[variant].sections())
+        own = ("variants", variant)
+        change_lines |= {at[2:]: where for at, where in suite._lines.items() if at[:2] == own and len(at) > 2}
     base = _flat(preset, suite, needs_domain="domain" not in change.get("data", {}))
     base = _without_what_was_replaced(base, change, preset, keep_tasks)
     data = merged(base, change)
@@ -77,7 +84,7 @@ def _changes(
     suite: Suite, model: str | None, overrides: Sequence[str]
 ) -> tuple[dict[str, Any], Lines, dict[Location, str]]:
     """What suite, `model` and `overrides` set, where each was set, and the overrides' text before it was typed."""
-    change = {section: getattr(suite, section) for section in SECTIONS if getattr(suite, section)}
+    change = {section: getattr(suite, section) for section in SECTIONS if section in suite.model_fields_set}
     lines: Lines = {at: where for at, where in suite._lines.items() if at and at[0] in SECTIONS}
     raw: dict[Location, str] = {}
     if model is not None:

@@ -13,15 +13,19 @@ METHOD_NAMES = CORE_METHODS + VARIANT_METHODS
 DEFAULT_PRESET = "lab"
 
 
-def check_methods(names: Iterable[str], where: str) -> list[str]:
-    """`names` in their order without repeats; `where` (option or file:line) opens the InputError of an unknown one."""
+def check_methods(names: Iterable[str], where: str, variants: Iterable[str] = ()) -> list[str]:
+    """`names` in their order without repeats; `where` (option or file:line) opens the InputError of an unknown one.
+
+    `variants`: names that the suite defines itself.
+    """
+    known = (*METHOD_NAMES, *variants)
     checked: dict[str, None] = {}
     for name in names:
         if name in RESERVED_METHODS:
             raise InputError(f"{where}: method {name!r} is a name kept for later; it is not implemented yet")
-        if name not in METHOD_NAMES:
-            raise unknown_name(where, "method", name, METHOD_NAMES)
+        if name not in known:
+            raise unknown_name(where, "method", name, known)
         checked[name] = None
     if not checked:
-        raise InputError(f"{where}: no method given; expected some of: {', '.join(METHOD_NAMES)}")
+        raise InputError(f"{where}: no method given; expected some of: {', '.join(known)}")
     return list(checked)

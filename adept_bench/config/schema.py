@@ -182,6 +182,8 @@ class SelectionConfig(Section):
     """Highest mean of the validation groups `general` and `domain`, chance-corrected. Default and only one (ours)."""
     seed: Seed = 0
     """Seed of the cells that are tried; the choice is used for all seeds. Default 0 (ours)."""
+    shared_with: str | None = None
+    """A suite of the same model, corpora and budget whose choices count here too. Default: none."""
 
     def grid_for(self, method: str) -> list[float]:
         """The rates tried for `method`, ascending."""
@@ -195,6 +197,24 @@ class SelectionConfig(Section):
             if len(grid) != len(self.grid):
                 raise ValueError(f"the grid of {name} has {len(grid)} rates; all methods get {len(self.grid)}")
         return self
+
+
+class AnalysesConfig(Section):
+    """What suite `pilot` measures beside tasks and losses; of the base in `vanilla`, of the trained model elsewhere."""
+
+    metrics: list[Literal["masking", "gradient", "rank", "fisher"]] = ["masking", "gradient", "rank", "fisher"]
+    """Layer importances that are compared, on general and on domain text. Default: all four (paper, Table 9)."""
+    bootstrap: PositiveInt = 500
+    """Samples of probe documents, for the stability of the ranking. Default 500 (ours)."""
+    probe_sizes: list[PositiveInt] = [4, 8, 16, 32]
+    """Numbers of probe documents whose ranking is compared with that of all. Default 4 to 32 (ours)."""
+    documents: PositiveInt = 100
+    """Held-out documents that activations and token shift are measured on. Default 100 (ours)."""
+    activation_layers: list[Annotated[int, Field(ge=0)]] | None = None
+    """Layers of the base whose activations are compared. Default: those the method copies or trains, else the k least
+    important (paper, Figs 4, 6, 8)."""
+    top_tokens: PositiveInt = 20
+    """Most shifted tokens that are kept. Default 20 (ours)."""
 
 
 class RunConfig(Section):
@@ -218,6 +238,8 @@ class RunConfig(Section):
     """Options of the methods."""
     selection: SelectionConfig
     """How the learning rate is chosen."""
+    analyses: AnalysesConfig | None = None
+    """What is measured beside tasks and losses. Default: nothing."""
 
 
 class DomainText(Section):
@@ -309,6 +331,29 @@ class Preset(Section):
     _lines: dict[tuple[str | int, ...], str] = PrivateAttr(default_factory=dict)
 
 
+class SuiteVariant(Section):
+    """A suite's own variant of a method: the method with other settings, under a name of its own.
+
+    It trains at the method's learning rate, so that only the varied setting differs.
+    """
+
+    of: str
+    """The method. No default."""
+    about: str
+    """What is varied, in a word or two: cells of equal `about` are shown together. No default."""
+    data: dict[str, Any] = {}
+    """As `RunConfig.data`, in part. Default: as the suite."""
+    probe: dict[str, Any] = {}
+    """As `RunConfig.probe`, in part. Default: as the suite."""
+    options: dict[str, Any] = {}
+    """As `RunConfig.options`, in part. Default: as the suite."""
+
+    def sections(self) -> dict[str, dict[str, Any]]:
+        """The settings it changes, in the shape of `RunConfig`."""
+        parts = {"data": self.data, "probe": self.probe, "options": self.options}
+        return {name: part for name, part in parts.items() if part}
+
+
 class Suite(Section):
     """A file of experiments/suites, or a user's own: what is compared and measured.
 
@@ -341,7 +386,11 @@ class Suite(Section):
     """As `RunConfig.options`, in part."""
     selection: dict[str, Any] = {}
     """As `RunConfig.selection`, in part."""
+    analyses: dict[str, Any] = {}
+    """As `RunConfig.analyses`, in part; present, if empty, it asks for all of them."""
+    variants: dict[str, SuiteVariant] = {}
+    """The suite's own variants of methods, by name; `methods` may list them. Default: none."""
     _lines: dict[tuple[str | int, ...], str] = PrivateAttr(default_factory=dict)
 
 
-SECTIONS = ("model", "data", "tasks", "training", "probe", "options", "selection")
+SECTIONS = ("model", "data", "tasks", "training", "probe", "options", "selection", "analyses")

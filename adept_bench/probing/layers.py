@@ -24,11 +24,16 @@ Progress = Callable[[int, int], None]
 @dataclass(frozen=True)
 class LayerImportance:
     """Layers numbered from 0. `base_loss` is the model's probe loss in nats. For masking, `importance` is the masked
-    loss minus the base loss in nats; the other metrics have no unit and only order the layers."""
+    loss minus the base loss in nats; the other metrics have no unit and only order the layers.
+
+    `per_document`, for masking only: [layers][documents], each document's masked loss minus its base loss in nats, in
+    the order of the documents given. A layer's importance is the mean of its row, up to rounding.
+    """
 
     metric: str
     base_loss: float
     importance: list[float]
+    per_document: list[list[float]] | None = None
 
     def lowest(self, k: int | None = None) -> list[int]:
         """The k layers of lowest importance (all of them by default), the lowest first; the earlier layer of equals."""
@@ -109,7 +114,15 @@ def _masking(
     *masked, base = [math.fsum(row) / len(row) for row in losses]
     check_finite(base, "the corpus")
     importance = [check_finite(value, f"the corpus with layer {i} masked") - base for i, value in enumerate(masked)]
-    return LayerImportance("masking", base, importance)
+    given = [index for indices in batches for index in indices]
+    return LayerImportance("masking", base, importance, _differences(losses, given))
+
+
+def _differences(losses: Sequence[Sequence[float]], given: Sequence[int]) -> list[list[float]]:
+    """Each row of `losses` minus the last; place i, measured on document given[i], goes to that document's place."""
+    *masked, base = losses
+    order = sorted(range(len(given)), key=given.__getitem__)
+    return [[row[place] - base[place] for place in order] for row in masked]
 
 
 def _shared_forward(model: nn.Module, layers: nn.ModuleList, sample: Sequence[Sequence[int]]) -> SharedForward | None:

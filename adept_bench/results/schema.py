@@ -203,6 +203,144 @@ class Provenance(Block):
     details: Details = {}
 
 
+class Variant(Block):
+    """What a suite's own variant of a method changes."""
+
+    of: Name
+    """The method."""
+    about: Name
+    """What is varied: "selection", "k", "refresh", "probe corpus" or the suite's own word."""
+    settings: dict[str, Any]
+    """The settings it changes, by dotted name."""
+
+
+class LayerProbe(Block):
+    """Importance of each layer of the base model, by one metric on one corpus."""
+
+    corpus: Name
+    """"general" or "domain"."""
+    metric: Name
+    """"masking" (nats), "gradient", "rank" or "fisher" (paper, Table 9)."""
+    base_loss: Amount
+    """Loss of the whole model on the corpus, nats a token."""
+    importance: list[float]
+    """A value a layer."""
+    seconds: Amount
+
+
+class ProbeSize(Block):
+    """How well so many probe documents reproduce the ranking of all."""
+
+    documents: Annotated[int, Field(ge=1)]
+    samples: Annotated[int, Field(ge=1)]
+    """Random subsets that were drawn."""
+    rank_correlation: list[float]
+    """Spearman's, of each subset's importances with those of all documents."""
+    overlap: list[Share]
+    """Share of the k lowest layers that each subset has in common with all documents."""
+
+
+class Stability(Block):
+    """How the masking importances change with the sample of probe documents."""
+
+    corpus: Name
+    documents: Annotated[int, Field(ge=1)]
+    k: Annotated[int, Field(ge=1)]
+    samples: Annotated[int, Field(ge=1)]
+    """Bootstrap samples: documents drawn with replacement."""
+    importance: list[float]
+    """Of all documents, a value a layer, nats."""
+    low: list[float]
+    """2.5th percentile over the samples, a value a layer."""
+    high: list[float]
+    """97.5th percentile."""
+    chosen: list[Share]
+    """Share of samples in which the layer is among the k lowest."""
+    rank_correlation: list[float]
+    """Spearman's of each sample with all documents: mean, 2.5th and 97.5th percentile."""
+    sizes: list[ProbeSize]
+
+
+class UnitProbe(Block):
+    """Importance of every parameter tensor of the base's decoder layers, as columns."""
+
+    corpus: Name
+    name: list[str]
+    layer: list[int]
+    norm: list[bool]
+    importance: list[Amount]
+    elements: list[Count]
+
+
+class Activation(Block):
+    """Kernel density, over hidden dimensions, of a layer's mean output on one corpus."""
+
+    layer: Count
+    """Layer of the base model."""
+    state: Literal["base", "expanded", "adapted"]
+    """The base's layer; its copy, inserted and untrained; the copy (or the layer itself) after training."""
+    corpus: Name
+    dimensions: Annotated[int, Field(ge=1)]
+    tokens: Annotated[int, Field(ge=1)]
+    mean: float
+    """Mean over dimensions."""
+    low: float
+    """First point of the grid, which all states and corpora of a layer share."""
+    high: float
+    """Last point of the grid."""
+    density: list[Amount]
+    """At equally spaced points from low to high."""
+
+
+class ActivationOverlap(Block):
+    """Area under the lower of the general and the domain density: 1 where they are the same."""
+
+    layer: Count
+    state: Literal["base", "expanded", "adapted"]
+    overlap: Share
+
+
+class ShiftedToken(Block):
+    token: str
+    """The adapted model's first choice, decoded."""
+    shifted: Annotated[int, Field(ge=1)]
+    """Positions where it is the first choice and the base ranks it fourth or lower."""
+    positions: Annotated[int, Field(ge=1)]
+    """Positions where it is the first choice."""
+
+
+class TokenShift(Block):
+    """Rank, in the base model's prediction, of the adapted model's first choice (as in URIAL and LLaMA-Pro)."""
+
+    corpus: Name
+    positions: Annotated[int, Field(ge=1)]
+    unshifted: Count
+    """Positions of rank 1."""
+    marginal: Count
+    """Rank 2 or 3."""
+    shifted: Count
+    """Beyond."""
+    tokens: list[ShiftedToken]
+    """Most often shifted first."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> TokenShift:
+        if self.unshifted + self.marginal + self.shifted != self.positions:
+            raise ValueError("unshifted, marginal and shifted do not add up to positions")
+        return self
+
+
+class Analyses(Block):
+    """What suite `pilot` measures: of the base in `vanilla`, of the adapted model in the other methods."""
+
+    layers: list[LayerProbe] = []
+    stability: list[Stability] = []
+    units: list[UnitProbe] = []
+    activations: list[Activation] = []
+    overlaps: list[ActivationOverlap] = []
+    token_shift: list[TokenShift] = []
+
+
 class Cell(Block):
     """One (suite, preset, method, seed): its configuration, its numbers, what they cost and where they come from."""
 
@@ -228,6 +366,10 @@ class Cell(Block):
     """The method's four choices: edit, train, rates, mix."""
     probe: dict[str, Any] = {}
     """Layer importances that the method used, and what was selected from them."""
+    variant: Variant | None = None
+    """Where `method` is a suite's own variant of a method."""
+    analyses: Analyses | None = None
+    """What the suite measures beside tasks and losses."""
     certificate: dict[str, Any] | None = None
     """Expansion certificate; null for methods that insert no layer."""
     cost: Cost

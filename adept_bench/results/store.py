@@ -40,7 +40,7 @@ class Store:
         cell does not fit the schema or holds NaN or infinity; nothing is written then.
         """
         cell = {"schema_version": SCHEMA_VERSION, "status": "complete", **cell}
-        for field in ("probe", "certificate"):
+        for field in ("probe", "certificate", "analyses"):
             if cell.get(field):
                 cell[field] = rounded(cell[field])
         if isinstance(cell.get("training"), dict):

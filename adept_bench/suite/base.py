@@ -66,14 +66,20 @@ class BaseMeasurements:
 
         return self._once("evaluation", evaluation_key(self.inputs, groups), measure)["value"]
 
-    def layer_importance(self, corpus: str) -> dict[str, Any]:
-        """metric, base_loss, importance (a value a layer) on corpus "general" or "domain"."""
+    def layer_importance(self, corpus: str, metric: str | None = None) -> dict[str, Any]:
+        """metric (by default the configured one), base_loss, importance (a value a layer) on "general" or "domain".
+
+        For masking also per_document ([layers][documents], nats), else None.
+        """
         probe = self.inputs.config.probe
-        key = {"corpus": self.inputs.probe_hash(corpus), "metric": probe.metric, "max_length": probe.max_length}
-        if probe.metric != "masking":  # masking does not depend on the batches
-            key["batch_size"] = probe.batch_size
+        metric = metric or probe.metric
+        key = {"corpus": self.inputs.probe_hash(corpus), "metric": metric, "max_length": probe.max_length}
+        # masking does not depend on the batches
+        key |= {"per_document": True} if metric == "masking" else {"batch_size": probe.batch_size}
 
         def measure() -> dict[str, Any]:
+            from dataclasses import asdict
+
             from adept_bench.probing.layers import probe_layers
 
             model = self._base()
@@ -82,11 +88,11 @@ class BaseMeasurements:
                 found = probe_layers(
                     model,
                     self.inputs.probe_documents(corpus),
-                    metric=probe.metric,
+                    metric=metric,
                     batch_size=probe.batch_size,
                     on_progress=counted(task, layers),
                 )
-            return {"metric": found.metric, "base_loss": found.base_loss, "importance": found.importance}
+            return asdict(found)
 
         return self._probe("layers", key, measure)
 
@@ -131,7 +137,7 @@ class CellContext:
     def layer_importance(self, corpus: str) -> list[float]:
         """Importance of each layer of the base on corpus "general" or "domain"."""
         found = self.base.layer_importance(corpus)
-        self.asked[f"layers_{corpus}"] = found
+        self.asked[f"layers_{corpus}"] = {name: found[name] for name in ("metric", "base_loss", "importance")}
         return found["importance"]
 
     def unit_importance(self, names: Sequence[str], corpus: str) -> list[UnitImportance]:

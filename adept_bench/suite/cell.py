@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from adept_bench.files import content_hash
 from adept_bench.suite import machine
+from adept_bench.suite.analyses import of_base, of_trained
 from adept_bench.suite.base import BaseMeasurements
 from adept_bench.suite.evaluate import evaluate_all
 from adept_bench.suite.inputs import Inputs, data_identity, inputs
@@ -22,13 +23,22 @@ WORK = ".work"  # in the results folder: measurements of the base, checkpoints, 
 
 @dataclass(frozen=True)
 class Spec:
-    """What identifies a cell. `rate`: its learning rate as `rates.learning_rate` gives it, None for vanilla."""
+    """What identifies a cell. `rate`: its learning rate as `rates.learning_rate` gives it, None for vanilla.
+
+    `variant`: where `method` is a suite's own variant, what it is of and what it changes; `config` has its settings.
+    """
 
     config: RunConfig
     method: str
     seed: int
     rate: dict[str, Any] | None
     trial: bool = False
+    variant: dict[str, Any] | None = None
+
+    @property
+    def composition(self) -> str:
+        """The method of the registry."""
+        return self.variant["of"] if self.variant else self.method
 
     @property
     def title(self) -> str:
@@ -38,7 +48,8 @@ class Spec:
 
     @property
     def inputs(self) -> Inputs:
-        return inputs(self.config.model_dump_json(), self.seed)
+        # methods differ in options, variants too; what they read is the same
+        return inputs(self.config.model_dump_json(exclude={"options", "analyses"}), self.seed)
 
 
 # settings that change how a cell runs but not what comes out
@@ -48,6 +59,8 @@ _IMMATERIAL = {"training": {"learning_rate", "save_every", "gradient_checkpointi
 def resolved(spec: Spec) -> dict[str, Any]:
     """Everything needed to run the cell again: the configuration, what its names stood for, and its learning rate."""
     config = spec.config.model_dump(mode="json", exclude={"selection": True})
+    if config["analyses"] is None:
+        del config["analyses"]
     return {
         **config,
         "method": spec.method,
@@ -87,10 +100,12 @@ def run_cell(spec: Spec, results: Path) -> dict[str, Any]:
         "suite": spec.config.suite,
         "preset": spec.config.preset,
         "method": spec.method,
+        "variant": spec.variant,
         "seed": spec.seed,
         "config": config,
         "config_hash": config_hash(config),
         **{key: measured[key] for key in _BLOCKS},
+        "analyses": measured.get("analyses"),
         "learning_rate": spec.rate or {"value": None, "source": "none"},
         "losses": losses,
         "provenance": machine.provenance(started),
@@ -140,17 +155,22 @@ def _measure(
     from adept_bench.probing.loss import NotFiniteError
     from adept_bench.training.trainer import DivergedError
 
-    method = get(spec.method, spec.config.options)
+    method = get(spec.composition, spec.config.options)
+    analysed = spec.config.analyses is not None and not spec.trial
     if not method.trains:
-        return _untrained(spec, method, before or base.evaluation(groups))
+        found = _untrained(spec, method, before or base.evaluation(groups))
+        return {**found, "analyses": of_base(spec, base)} if analysed else found
     trained = Trained(spec, method, base, folder, content_hash(resolved(spec)))
     try:
         after = evaluate_all(trained.evaluable(), spec.inputs, groups, spec.title, held)
     except NotFiniteError as error:
         raise DivergedError(f"the trained model's held-out loss is not finite: {error}") from error
     blocks = trained.blocks()
+    blocks["cost"] = _cost(base, after, trained)  # before the analyses, which are no part of the method's cost
+    if analysed:
+        blocks["analyses"] = of_trained(spec, base, trained)
     blocks["model"] = {**_identity(spec), **blocks["model"]}
-    return {**{key: after[key] for key in _MEASURES}, **blocks, "cost": _cost(base, after, trained)}
+    return {**{key: after[key] for key in _MEASURES}, **blocks}
 
 
 def _untrained(spec: Spec, method: Method, found: dict[str, Any]) -> dict[str, Any]:

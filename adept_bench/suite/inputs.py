@@ -150,7 +150,7 @@ class Inputs:
 
 @lru_cache(maxsize=2)
 def inputs(config_json: str, seed: int) -> Inputs:
-    """The inputs of a resolved configuration (as JSON), shared by the cells that a process runs."""
+    """The inputs of a configuration (as JSON, options may be left out), shared by the cells that a process runs."""
     from adept_bench.config.schema import RunConfig
 
     return Inputs(RunConfig.model_validate_json(config_json), seed)

@@ -108,11 +108,14 @@ def learning_rate(config: RunConfig, method: str, results: Path) -> dict[str, An
     from adept_bench.config.loading import learning_rates_file
 
     asked = protocol(config)
-    places = {
-        "selected": evidence_path(results, config),
-        "shipped": learning_rates_file(config.preset, config.suite),
-    }
-    for source, path in places.items():
+    places = [
+        ("selected", evidence_path(results, config)),
+        ("shipped", learning_rates_file(config.preset, config.suite)),
+    ]
+    if (other := config.selection.shared_with) is not None:
+        places.append(("selected", results / config.preset / other / EVIDENCE))
+        places.append(("shipped", learning_rates_file(config.preset, other)))
+    for source, path in places:
         stored = _read(path) if path.is_file() else None
         if stored is None or method not in stored["methods"]:
             continue

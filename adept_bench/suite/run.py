@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adept_bench.config.names import check_methods
 from adept_bench.errors import InputError
-from adept_bench.files import locked, write_whole
+from adept_bench.files import content_hash, locked, write_whole
 from adept_bench.progress import reporter
 from adept_bench.suite.cell import WORK, Spec, checkpoints, config_hash, material, resolved, run_cell
 from adept_bench.suite.rates import differences, learning_rate
 from adept_bench.suite.workers import Job, Outcome, default_jobs, run_jobs
 
 if TYPE_CHECKING:
-    from adept_bench.config.schema import RunConfig
+    from adept_bench.config.schema import RunConfig, SuiteVariant
+    from adept_bench.results.store import Store
 
 UNTRAINED = "vanilla"
 
@@ -30,9 +31,12 @@ def run_suite(
     select_lr: bool = False,
     results: Path = Path("results"),
     force: bool = False,
+    variants: Mapping[str, tuple[SuiteVariant, RunConfig]] | None = None,
 ) -> int:
     """Run every cell of `methods` x `seeds` that has no valid result in `results`; returns how many failed.
 
+    `variants`: the suite's own, each with its resolved configuration; `methods` may name them. They train at the
+    learning rate of the method they are of.
     `jobs`: worker processes, by default one a core (CPU) or GPU. `select_lr`: first choose each method's learning rate
     on validation data; cells that have another rate are then run again. `force`: run cells again that have a result;
     the old file stays until the new one is whole.
@@ -41,16 +45,23 @@ def run_suite(
     """
     from adept_bench.suite.trials import select_rates
 
-    check_methods(methods, "--methods")
+    variants = variants or {}
+    check_methods(methods, "--methods", variants)
     check_inputs(config, seeds, jobs, results)
-    trained = [method for method in methods if method != UNTRAINED]
+    for method in methods:
+        if method in variants:
+            check_inputs(variants[method][1], seeds, jobs, results)
+    compositions = {method: variants[method][0].of if method in variants else method for method in methods}
+    trained = list(dict.fromkeys(name for name in compositions.values() if name != UNTRAINED))
     if select_lr and trained:
-        unrated = [Spec(config, method, seed, None) for seed in seeds for method in methods]
+        unrated = [_spec(config, method, seed, None, variants) for seed in seeds for method in methods]
         _missing(unrated, results, force, any_rate=True)  # a refusal must come before the work, not after
         if failed := report(select_rates(config, trained, jobs, results, force), results):
             return failed
     rates = {method: learning_rate(config, method, results) for method in trained}
-    specs = [Spec(config, method, seed, rates.get(method)) for seed in seeds for method in methods]
+    specs = [
+        _spec(config, method, seed, rates.get(compositions[method]), variants) for seed in seeds for method in methods
+    ]
     missing = _missing(specs, results, force, any_rate=select_lr)
     if not missing:
         return 0
@@ -60,6 +71,26 @@ def run_suite(
     arguments = {"results": results, "replace": force or select_lr}
     cells = [Job(spec.title, complete_cell, {"spec": spec, **arguments}) for spec in missing]
     return report(run_jobs(cells, workers), results)
+
+
+def _spec(
+    config: RunConfig,
+    method: str,
+    seed: int,
+    rate: dict[str, Any] | None,
+    variants: Mapping[str, tuple[SuiteVariant, RunConfig]],
+) -> Spec:
+    if method not in variants:
+        return Spec(config, method, seed, rate)
+    variant, its_config = variants[method]
+    return Spec(its_config, method, seed, rate, variant=described(variant))
+
+
+def described(variant: SuiteVariant) -> dict[str, Any]:
+    """What a result file says of a variant: the method, what is varied, the settings by dotted name."""
+    parts = variant.sections().items()
+    settings = {f"{section}.{key}": value for section, part in parts for key, value in part.items()}
+    return {"of": variant.of, "about": variant.about, "settings": settings}
 
 
 def check_inputs(config: RunConfig, seeds: Sequence[int], jobs: int | None, results: Path) -> None:
@@ -122,21 +153,24 @@ def _value(config: object, dotted: str) -> object:
 
 
 def _shared(specs: Sequence[Spec], results: Path) -> list[Job]:
-    """What cells of one seed share, measured before them: the base's evaluation and the importances methods ask for."""
-    found: list[Job] = []
-    for seed in dict.fromkeys(spec.seed for spec in specs):
-        of_seed = [spec for spec in specs if spec.seed == seed]
-        arguments = {"spec": of_seed[0], "results": results}
-        kinds = ["evaluation", *sorted({kind for spec in of_seed for kind in needed(spec)})]
-        found += [Job(f"base {kind} seed {seed}", measure_base, {**arguments, "kind": kind}) for kind in kinds]
-    return found
+    """What cells of one seed share, measured before them: the base's evaluation and the importances methods ask for.
+
+    Variants may read other probe documents: what is measured on those is shared by the cells that read the same.
+    """
+    found: dict[tuple[int, str, str], Job] = {}
+    for spec in sorted(specs, key=lambda spec: spec.seed):
+        reads = content_hash({"data": spec.config.data.model_dump(), "probe": spec.config.probe.model_dump()})
+        for kind in ["evaluation", *sorted(needed(spec))]:
+            job = Job(f"base {kind} seed {spec.seed}", measure_base, {"spec": spec, "results": results, "kind": kind})
+            found.setdefault((spec.seed, "" if kind == "evaluation" else reads, kind), job)
+    return list(found.values())
 
 
 def needed(spec: Spec) -> set[str]:
     """The measurements of the base that a method asks for: "layers general", "units domain" and the like."""
     from adept_bench.methods.registry import get
 
-    method = get(spec.method, spec.config.options)
+    method = get(spec.composition, spec.config.options)
     chosen = getattr(method.edit, "layers", None) or getattr(method.train, "layers", None)
     how = chosen.how if chosen is not None and chosen.listed is None else ""
     layers = {"importance": {"layers general"}, "highest": {"layers general"}, "domain-importance": {"layers domain"}}
@@ -167,9 +201,29 @@ def complete_cell(spec: Spec, results: Path, replace: bool = False) -> str:
             stored = store.valid(*names)
             if stored is not None and stored.config_hash == config_hash(resolved(spec)):
                 return str(store.path(*names))
-        path = store.write(run_cell(spec, results))
+        path = store.write((None if replace else same_cell(spec, store)) or run_cell(spec, results))
         shutil.rmtree(checkpoints(spec, results), ignore_errors=True)
         return str(path)
+
+
+def same_cell(spec: Spec, store: Store) -> dict[str, Any] | None:
+    """The cell as another suite of the preset has measured it, under this suite's name; None where none has.
+
+    Only a cell whose configuration is the same in everything but the suite's name counts. `extra.measured_in` says
+    which suite it was.
+    """
+    asked = resolved(spec)
+    for path in sorted(store.root.glob(f"{spec.config.preset}/*/{spec.method}-seed{spec.seed}.json")):
+        try:
+            stored = store.read(path)
+        except InputError:
+            continue
+        if material({**stored.config, "suite": spec.config.suite}) == material(asked):
+            origin = stored.extra.get("measured_in", stored.suite)
+            changed = {"suite": spec.config.suite, "config": asked, "config_hash": config_hash(asked)}
+            extra = {**stored.extra, "measured_in": origin}
+            return {**stored.model_dump(mode="json"), **changed, "extra": extra}
+    return None
 
 
 def report(outcomes: Iterable[Outcome], results: Path) -> int:

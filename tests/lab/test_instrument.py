@@ -23,10 +23,14 @@ def test_three_base_seeds_are_stored():
     assert len({CELLS["vanilla", seed].model.hash for seed in SEEDS}) == len(SEEDS)
 
 
+def test_bases_know_the_general():
+    assert _mean("vanilla", "general") > 0.90
+
+
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_base_knows_the_general_and_not_the_new(seed):
+def test_each_base_knows_the_general_and_not_the_new(seed):
     groups = CELLS["vanilla", seed].groups
-    assert groups["general"] > 0.90
+    assert groups["general"] > 0.85
     assert abs(groups["domain"] - 1 / CHOICES) < 0.15
 
 
