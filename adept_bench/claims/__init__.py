@@ -1,0 +1,9 @@
+"""The paper's claims beside what the stored results show: a ledger in YAML, measures, Holm's correction, verdicts.
+
+docs/claims.md has the rules. Nothing here needs torch.
+"""
+
+from adept_bench.claims.evaluation import evaluate
+from adept_bench.claims.render import as_json, as_markdown, as_text, summary
+
+__all__ = ["as_json", "as_markdown", "as_text", "evaluate", "summary"]

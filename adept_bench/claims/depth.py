@@ -1,0 +1,65 @@
+"""Statistics of layers over depth: Spearman's correlation with depth, mean depth of a choice, and their chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+DRAWS = 19_999
+
+
+def ranks(values: Sequence[float]) -> NDArray[np.float64]:
+    """Ranks from 1; ties share their mean rank."""
+    _, inverse, counts = np.unique(np.asarray(values, dtype=np.float64), return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return (last - (counts - 1) / 2)[inverse]
+
+
+def correlation_with_depth(importance: Sequence[float]) -> float:
+    """Spearman's rho of a value a layer with the layer's index; 0 where all values are equal."""
+    mine, depth = _centred(ranks(importance)), _centred(np.arange(len(importance), dtype=np.float64))
+    scale = float(np.sqrt(mine @ mine) * np.sqrt(depth @ depth))
+    return float(mine @ depth) / scale if scale > 0 else 0.0
+
+
+def trend_by_chance(importances: Sequence[Sequence[float]]) -> float:
+    """Two-sided p of the mean correlation with depth, were each model's layers in random order (Monte Carlo)."""
+    rng = np.random.default_rng(0)
+    total, observed = np.zeros(DRAWS), 0.0
+    for importance in importances:
+        mine, depth = _centred(ranks(importance)), _centred(np.arange(len(importance), dtype=np.float64))
+        scale = float(np.sqrt(mine @ mine) * np.sqrt(depth @ depth)) or 1.0
+        shuffled = rng.permuted(np.broadcast_to(mine, (DRAWS, mine.size)), axis=1)
+        total += shuffled @ depth / scale
+        observed += float(mine @ depth) / scale
+    return float(1 + np.sum(np.abs(total) >= abs(observed) - 1e-9)) / (DRAWS + 1)
+
+
+def choice_by_chance(chosen: Sequence[Sequence[int]], layers: Sequence[int]) -> float:
+    """Two-sided p of the mean depth of the chosen layers, were as many drawn at random from each model (exact).
+
+    `layers`: how many each model has. All models must have the same number, and as many chosen.
+    """
+    single = _sums(len(chosen[0]), layers[0])
+    chance = np.ones(1)
+    for _ in chosen:
+        chance = np.convolve(chance, single)
+    chance /= chance.sum()
+    total = sum(sum(one) for one in chosen)
+    return min(2 * float(min(chance[: total + 1].sum(), chance[total:].sum())), 1.0)
+
+
+def _sums(k: int, layers: int) -> NDArray[np.float64]:
+    """How many choices of k different numbers below `layers` have each sum."""
+    ways = np.zeros((k + 1, k * layers + 1))
+    ways[0, 0] = 1.0
+    for number in range(layers):
+        for size in range(k, 0, -1):
+            ways[size, number:] += ways[size - 1, : ways.shape[1] - number]
+    return ways[k]
+
+
+def _centred(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values - values.mean()
