@@ -33,7 +33,10 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 
 Array = NDArray[np.float64]
-GRID = (np.arange(400) + 0.5) / 400  # midpoints of equal probability, for the sum of two t variables
+# The part with more degrees of freedom is integrated over on a normal scale, the heavier tail of the other is exact:
+# correcting many claims asks for levels of 0.001, where points of equal probability would cut the tail off.
+NORMAL = np.linspace(-6.0, 6.0, 401)
+WEIGHTS = np.exp(-(NORMAL**2) / 2) / np.sum(np.exp(-(NORMAL**2) / 2))
 
 
 @dataclass(frozen=True)
@@ -56,24 +59,27 @@ class Spread:
         return self._tails()(distance)
 
     def _tails(self) -> Callable[[float], float]:
-        (small, small_df), (large, large_df) = sorted(
-            [(self.seed_error, self.seed_df), (self.item_error, self.item_df)]
+        (heavy_df, heavy), (light_df, light) = sorted(
+            [(self.seed_df, self.seed_error), (self.item_df, self.item_error)]
         )
-        if large == 0.0:
+        if heavy == light == 0.0:
             return lambda distance: 0.0 if distance > 0 else 1.0
-        shift = special.stdtrit(small_df, GRID) * (small / large)
-        # the sum is symmetric: twice one side; far out, no more than 1 by rounding
-        return lambda distance: min(2 * float(np.mean(special.stdtr(large_df, shift - distance / large))), 1.0)
+        if heavy == 0.0 or light == 0.0:
+            df, error = (light_df, light) if heavy == 0.0 else (heavy_df, heavy)
+            return lambda distance: min(2 * float(special.stdtr(df, -distance / error)), 1.0)
+        points = -np.sign(NORMAL) * special.stdtrit(light_df, special.ndtr(-np.abs(NORMAL))) * (light / heavy)
+        # the sum is symmetric: twice one side
+        return lambda distance: min(2 * float(special.stdtr(heavy_df, points - distance / heavy) @ WEIGHTS), 1.0)
 
     def half_width(self, level: float = 0.95) -> float:
         """Half the width of the interval that covers the true mean with probability `level`."""
         errors = [(self.seed_error, self.seed_df), (self.item_error, self.item_df)]
-        reach = [float(special.stdtrit(df, (1 + level) / 2)) * error for error, df in errors if error > 0]
-        if len(reach) < 2:
-            return sum(reach)
-        # at the wider of the two the tail is too heavy, at their sum it is too light; a little beyond for rounding
-        low, high, tails = 0.9 * max(reach), 1.1 * sum(reach), self._tails()
-        return float(optimize.brentq(lambda width: tails(width) - (1 - level), low, high, rtol=1e-6))
+        # where the sum goes beyond this, one of its parts goes beyond its own share, which each does with half the tail
+        reach = sum(float(special.stdtrit(df, 1 - (1 - level) / 4)) * error for error, df in errors)
+        if reach == 0.0:
+            return 0.0
+        tails = self._tails()
+        return float(optimize.brentq(lambda width: tails(width) - (1 - level), 0.0, 1.01 * reach, rtol=1e-6))
 
     def p_value(self) -> float:
         """Two-sided p-value of the hypothesis that the true mean is 0."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from adept_bench.analysis.protocol import label
 from adept_bench.analysis.spread import Spread
 from adept_bench.claims.ledger import Unit
-from adept_bench.claims.tails import half_width, tail
 from adept_bench.results.schema import Cell
 
 LIMITS: dict[Unit, tuple[float, float]] = {
@@ -49,7 +48,7 @@ class Finding:
         """The interval that covers the truth with probability `level`; a ratio's is exp of its logarithm's."""
         if self.exact is not None or self.spread is None:
             return self.exact
-        half = half_width(self.spread, level)
+        half = self.spread.half_width(level)
         low, high = self.spread.mean - half, self.spread.mean + half
         if self.unit == "ratio":
             return math.exp(min(low, 700.0)), math.exp(min(high, 700.0))  # beyond, exp is no float
@@ -60,4 +59,4 @@ class Finding:
         """Two-sided p-value of the true value being `null`; None where there is no spread."""
         if self.p is not None or self.spread is None:
             return self.p
-        return tail(self.spread, abs(self.spread.mean - (math.log(null) if self.unit == "ratio" else null)))
+        return self.spread.tail(abs(self.spread.mean - (math.log(null) if self.unit == "ratio" else null)))

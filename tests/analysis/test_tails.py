@@ -6,7 +6,6 @@ import pytest
 from scipy import integrate, stats
 
 from adept_bench.analysis.spread import Spread
-from adept_bench.claims.tails import half_width, tail
 
 
 def integral(spread, distance):
@@ -23,18 +22,18 @@ def integral(spread, distance):
 def test_as_the_integral(seed_df, seed_error):
     spread = Spread(0.0, seed_error, seed_df, 1.0, 400)
     for level in (0.95, 1 - 0.05 / 40):
-        width = half_width(spread, level)
+        width = spread.half_width(level)
         assert integral(spread, width) == pytest.approx(1 - level, rel=2e-3)
-        assert tail(spread, width) == pytest.approx(1 - level, rel=2e-3)
+        assert spread.tail(width) == pytest.approx(1 - level, rel=2e-3)
 
 
 @pytest.mark.parametrize("level", [0.95, 1 - 0.05 / 40])
 def test_of_one_part_it_is_student(level):
     for spread in (Spread(1.0, 0.5, 4, 0.0, 1.0), Spread(1.0, 0.0, 1, 0.5, 4)):
-        assert half_width(spread, level) == pytest.approx(0.5 * stats.t.ppf((1 + level) / 2, 4), rel=1e-4)
-        assert tail(spread, 1.3) == pytest.approx(2 * stats.t.sf(2.6, 4))
+        assert spread.half_width(level) == pytest.approx(0.5 * stats.t.ppf((1 + level) / 2, 4), rel=1e-4)
+        assert spread.tail(1.3) == pytest.approx(2 * stats.t.sf(2.6, 4))
 
 
 def test_without_any_spread():
-    assert half_width(Spread(1.0, 0.0, 1, 0.0, 1), 0.95) == 0.0
-    assert (tail(Spread(1.0, 0.0, 1, 0.0, 1), 0.5), tail(Spread(1.0, 0.0, 1, 0.0, 1), 0.0)) == (0.0, 1.0)
+    assert Spread(1.0, 0.0, 1, 0.0, 1).half_width(0.95) == 0.0
+    assert (Spread(1.0, 0.0, 1, 0.0, 1).tail(0.5), Spread(1.0, 0.0, 1, 0.0, 1).tail(0.0)) == (0.0, 1.0)
