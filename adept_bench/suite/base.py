@@ -31,7 +31,8 @@ class BaseMeasurements:
         """Forget the model in memory; a later measurement loads it again."""
         self._model = None
 
-    def _base(self) -> PreTrainedModel:
+    def model(self) -> PreTrainedModel:
+        """The base model, loaded when first asked for; to be left as it is."""
         if self._model is None:
             self._model = self.inputs.load_base()
         return self._model
@@ -44,7 +45,7 @@ class BaseMeasurements:
             if path.is_file():
                 stored = json.loads(path.read_text(encoding="utf-8"))
             else:
-                self._base()  # loading is no part of what a measurement costs
+                self.model()  # loading is no part of what a measurement costs
                 started = time.perf_counter()
                 value = measure()
                 stored = {"key": key, "seconds": time.perf_counter() - started, "value": value}
@@ -62,7 +63,7 @@ class BaseMeasurements:
         from adept_bench.suite.evaluate import evaluate_all, evaluation_key
 
         def measure() -> dict[str, Any]:
-            return evaluate_all(self._base(), self.inputs, groups, "base")
+            return evaluate_all(self.model(), self.inputs, groups, "base")
 
         return self._once("evaluation", evaluation_key(self.inputs, groups), measure)["value"]
 
@@ -82,7 +83,7 @@ class BaseMeasurements:
 
             from adept_bench.probing.layers import probe_layers
 
-            model = self._base()
+            model = self.model()
             layers = model.config.get_text_config().num_hidden_layers
             with reporter().task(f"layer importance ({corpus})", unit="layer") as task:
                 found = probe_layers(
@@ -112,7 +113,7 @@ class BaseMeasurements:
 
             with reporter().task(f"unit importance ({corpus})", unit="batch") as task:
                 units = probe_units(
-                    self._base(),
+                    self.model(),
                     self.inputs.probe_documents(corpus),
                     batch_size=probe.unit_batch_size,
                     on_progress=counted(task),

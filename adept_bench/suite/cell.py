@@ -206,5 +206,6 @@ def _cost(base: BaseMeasurements | None, evaluation: dict[str, Any], trained: Tr
         "train_flops": trained.flops if trained else 0,
         "probe_flops": trained.probe_flops if trained else 0.0,
         "peak_memory_bytes": trained.peak_bytes if trained else 0,
+        "details": {"cpu_share": round(trained.cpu_share, 3)} if trained else {},
         "threads": machine.threads(),
     }

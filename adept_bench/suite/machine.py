@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import time
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -51,6 +52,22 @@ def threads() -> int:
     """
     first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return max(1, int(first)) if first.isdecimal() else 1
+
+
+class CpuShare:
+    """How much of its threads' time the process got within a `with` block: about 1 on a CPU that is free, less where
+    other work slowed it (or a GPU did the work). Seconds of cells with different shares do not compare."""
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+    def __enter__(self) -> CpuShare:
+        self._started = time.perf_counter(), time.process_time()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        wall, cpu = time.perf_counter() - self._started[0], time.process_time() - self._started[1]
+        self.value = min(1.0, cpu / (wall * threads())) if wall else 0.0
 
 
 def cores() -> int:

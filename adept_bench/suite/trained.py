@@ -43,9 +43,9 @@ class Trained:
         self.certificate = self._certify_expansion(before, tokens)
         digests = parameter_digests(self.edit.model)
         self.dataset = self._dataset()
-        with PeakMemory(machine.device()) as peak:
+        with PeakMemory(machine.device()) as peak, machine.CpuShare() as share:
             self.record = self._train(folder, fingerprint)
-        self.peak_bytes = peak.bytes
+        self.peak_bytes, self.cpu_share = peak.bytes, share.value
         training = spec.config.training
         self.flops = train_flops(
             self.edit.model, tokens=self.record.tokens, length=training.length, trainable=set(self.names)
