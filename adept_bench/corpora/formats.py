@@ -1,28 +1,57 @@
-"""One reader a file format: each yields the documents' texts and raises InputError naming file and line."""
+"""One reader a file format: each yields the documents' texts, a part of the file at a time, and names file and line."""
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adept_bench.corpora.opening import decode, lines, not_utf8, utf16
 from adept_bench.errors import InputError, nearest
 
+JSON_LIMIT = 1 << 29  # bytes of a .json file, which is parsed whole: its objects take several times as much memory
+PARAGRAPH_LIMIT = 1 << 26  # characters of a .txt document: a file without blank lines would be a single one
+PARQUET_ROWS = 256  # rows decoded at a time
+PARQUET_BUFFER = 1 << 20  # bytes of a column read at a time; without it, a whole row group's column is
 
-def read_jsonl(path: Path, column: str) -> Iterator[str]:
+
+@dataclass
+class Position:
+    """How many bytes of the file (as it lies on the disk) have been read: for progress."""
+
+    done: int = 0
+
+
+def read_jsonl(path: Path, column: str, position: Position | None = None) -> Iterator[str]:
     """A JSON object a line, its text in the field `column`; blank lines are skipped."""
-    with open(path, "rb") as handle:
+    start = 0
+    with lines(path, position or Position()) as handle:
         for number, raw in enumerate(handle, 1):
             where = f"{path}:{number}"
-            line = _decode(raw, where).removeprefix("\ufeff").rstrip("\r\n")
+            line = decode(raw, where, start).removeprefix("\ufeff").rstrip("\r\n")
+            start += len(raw)
             if line.strip():
                 yield _field(_parse(line, where), column, where)
 
 
-def read_json(path: Path, column: str) -> Iterator[str]:
-    """A list of strings, a list of objects with `column`, or one object whose `column` is a list of strings."""
+def read_json(path: Path, column: str, position: Position | None = None) -> Iterator[str]:
+    """A list of strings, a list of objects with `column`, or one object whose `column` is a list of strings.
+
+    The file is parsed whole; above `JSON_LIMIT` bytes it is refused with the way to convert it.
+    """
+    size = path.stat().st_size
+    if size > JSON_LIMIT:
+        filters = """'.[] | if type == "object" then . else {text: .} end'"""
+        raise InputError(
+            f"{path}: {size} bytes; a .json file is parsed whole, so that at most {JSON_LIMIT} are read; expected "
+            f".jsonl, which is read line by line: jq -c {filters} {path.name} > {path.stem}.jsonl"
+        )
     content = _parse(_whole(path), str(path), count_lines=True)
+    if position is not None:
+        position.done = size
     if isinstance(content, dict):
         if not isinstance(content.get(column), list):
             raise InputError(
@@ -38,63 +67,109 @@ def read_json(path: Path, column: str) -> Iterator[str]:
         yield _text(entry, where) if isinstance(entry, str) else _field(entry, column, where)
 
 
-def read_txt(path: Path, column: str) -> Iterator[str]:
-    """A document a paragraph; paragraphs are separated by blank lines."""
+def read_txt(path: Path, column: str, position: Position | None = None) -> Iterator[str]:
+    """A document a paragraph; paragraphs are separated by blank lines. Lines end in \\n, \\r\\n or \\r."""
     if column != "text":
         raise InputError(f"{path}: a .txt file has no columns, so #{column} chooses nothing")
     paragraph: list[str] = []
-    for line in [*_whole(path).replace("\r\n", "\n").replace("\r", "\n").split("\n"), ""]:
+    characters = 0
+    for number, line in enumerate(_text_lines(path, position or Position()), 1):
         if line.strip():
             paragraph.append(line)
+            characters += len(line)
+            if characters > PARAGRAPH_LIMIT:
+                raise InputError(
+                    f"{path}:{number}: a paragraph of {len(paragraph)} lines and more than {PARAGRAPH_LIMIT} "
+                    "characters; expected a blank line behind each document (or .jsonl: a document a line)"
+                )
         elif paragraph:
             yield "\n".join(paragraph)
-            paragraph = []
+            paragraph, characters = [], 0
+    if paragraph:
+        yield "\n".join(paragraph)
 
 
-def read_parquet(path: Path, column: str) -> Iterator[str]:
+def _text_lines(path: Path, position: Position) -> Iterator[str]:
+    """The lines without their ends. Bytes that are not UTF-8 come out of the decoder as lone surrogates, which valid
+    UTF-8 never holds: so they are found without decoding twice, however the lines end and wherever a block begins."""
+    raw = lines(path, position)
+    start = 0
+    with io.TextIOWrapper(raw, encoding="utf-8", errors="surrogateescape", newline="") as text:
+        for number, line in enumerate(text, 1):
+            try:
+                size = len(line) if line.isascii() else len(line.encode("utf-8"))
+            except UnicodeEncodeError as error:
+                offset = start + len(line[: error.start].encode("utf-8"))
+                byte = ord(line[error.start]) - 0xDC00
+                raise not_utf8(f"{path}:{number}", byte, offset, utf16(path)) from error
+            yield (line.removeprefix("\ufeff") if start == 0 else line).rstrip("\r\n")
+            start += size
+
+
+def read_parquet(path: Path, column: str, position: Position | None = None) -> Iterator[str]:
     """The rows of the column `column`."""
     import pyarrow
     import pyarrow.parquet
 
     try:
-        table = pyarrow.parquet.ParquetFile(path)
+        table = pyarrow.parquet.ParquetFile(path, buffer_size=PARQUET_BUFFER, pre_buffer=False)
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a readable parquet file: {str(error).splitlines()[0]}") from error
     with table:
         names = table.schema_arrow.names
         if column not in names:
             raise InputError(f"{path}: {_no_field('column', column, names)}")
-        row = 0
-        for batch in table.iter_batches(columns=[column]):
-            for value in batch.column(0).to_pylist():
+        size, rows, row = path.stat().st_size, table.metadata.num_rows, 0
+        batches = table.iter_batches(batch_size=PARQUET_ROWS, columns=[column], use_threads=False)
+        while True:
+            try:
+                batch = next(batches).column(0)
+            except StopIteration:
+                return
+            except (pyarrow.ArrowException, OSError) as error:
+                reason = str(error).splitlines()[0]
+                raise InputError(f"{path}: column {column!r} cannot be read behind row {row}: {reason}") from error
+            for value in batch:
                 row += 1
-                yield _text(value, f"{path}: row {row}: column {column!r}")
+                yield _text(_value(value, f"{path}: row {row}"), f"{path}: row {row}: column {column!r}")
+            if position is not None:
+                position.done = size * row // rows
 
 
-READERS: dict[str, Callable[[Path, str], Iterator[str]]] = {
+def _value(scalar: Any, where: str) -> Any:
+    try:
+        return scalar.as_py()
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise not_utf8(where, byte, error.start, False) from error
+
+
+Reader = Callable[..., Iterator[str]]
+READERS: dict[str, Reader] = {
     ".jsonl": read_jsonl,
     ".json": read_json,
     ".txt": read_txt,
     ".parquet": read_parquet,
+    ".jsonl.gz": read_jsonl,
+    ".jsonl.zst": read_jsonl,
+    ".txt.gz": read_txt,
+    ".txt.zst": read_txt,
 }
 
 
-def _decode(raw: bytes, where: str) -> str:
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{where}: byte {raw[error.start]:#04x} is not valid UTF-8; expected UTF-8 text") from error
+def ending(path: Path) -> str | None:
+    """The one of the readable endings that the file's name has, in small letters; None for any other name."""
+    name = path.name.lower()
+    return next((known for known in READERS if name.endswith(known)), None)
 
 
 def _whole(path: Path) -> str:
     raw = path.read_bytes()
     try:
-        return raw.decode("utf-8-sig")
+        return raw.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        # with a byte order mark, the codec counts from behind it
-        line = error.object[: error.start].count(b"\n") + 1
-        byte = error.object[error.start]
-        raise InputError(f"{path}:{line}: byte {byte:#04x} is not valid UTF-8; expected UTF-8 text") from error
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise not_utf8(f"{path}:{line}", raw[error.start], error.start, utf16(path)) from error
 
 
 def _parse(text: str, where: str, *, count_lines: bool = False) -> Any:
@@ -108,6 +183,8 @@ def _parse(text: str, where: str, *, count_lines: bool = False) -> Any:
         ) from error
     except RecursionError as error:
         raise InputError(f"{where}: JSON nested too deeply") from error
+    except ValueError as error:  # the one left: a number of thousands of digits
+        raise InputError(f"{where}: JSON with a number that is too long: {error}") from error
 
 
 def _field(entry: Any, column: str, where: str) -> str:

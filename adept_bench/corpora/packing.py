@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from adept_bench.corpora.store import Documents, as_documents, lengths_in
 from adept_bench.errors import InputError
 
 DOMAIN, GENERAL, PLACES = 0, 1, 2  # keep the three generators of one seed apart
@@ -21,23 +22,24 @@ class Stream:
     seed and the position.
     """
 
-    def __init__(self, documents: Sequence[Sequence[int]], seed: int, kind: int) -> None:
-        lengths = np.fromiter((len(document) for document in documents), dtype=np.int64, count=len(documents))
-        self.tokens_per_epoch = int(lengths.sum())
-        self.flat = np.fromiter(
-            (token for document in documents for token in document), dtype=np.int32, count=self.tokens_per_epoch
-        )
-        self.lengths, self.starts = lengths, np.cumsum(lengths) - lengths
+    def __init__(self, documents: Sequence[Sequence[int]] | Documents, seed: int, kind: int) -> None:
+        self.documents = as_documents(documents)
+        self.tokens_per_epoch = self.documents.total
         self.seed, self.kind = seed, kind
         self._orders: OrderedDict[int, tuple[np.ndarray, np.ndarray]] = OrderedDict()
 
     def _order(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """The epoch's order of documents, and where each ends in the epoch."""
         if epoch not in self._orders:
-            order = np.random.default_rng((self.seed, self.kind, epoch)).permutation(len(self.lengths))
-            self._orders[epoch] = (order, np.cumsum(self.lengths[order]))
-            if len(self._orders) > 2:  # a sequence across the boundary needs two
+            while len(self._orders) > 1:  # a sequence across the boundary needs two
                 self._orders.popitem(last=False)
+            order = np.random.default_rng((self.seed, self.kind, epoch)).permutation(len(self.documents))
+            ends = np.empty(len(order), dtype=np.int64)
+            filled = 0
+            for lengths in lengths_in(self.documents, order):
+                ends[filled : filled + len(lengths)] = lengths
+                filled += len(lengths)
+            self._orders[epoch] = (order, np.cumsum(ends, out=ends))
         return self._orders[epoch]
 
     def read(self, position: int, count: int) -> np.ndarray:
@@ -47,14 +49,14 @@ class Stream:
         while filled < count:
             epoch, offset = divmod(position + filled, self.tokens_per_epoch)
             order, ends = self._order(epoch)
-            rank = int(np.searchsorted(ends, offset, side="right"))
-            while filled < count and rank < len(order):
-                document = order[rank]
-                within = offset - (ends[rank] - self.lengths[document])
-                take = min(count - filled, int(self.lengths[document] - within))
-                start = self.starts[document] + within
-                out[filled : filled + take] = self.flat[start : start + take]
-                filled, offset, rank = filled + take, offset + take, rank + 1
+            until = min(offset + count - filled, self.tokens_per_epoch)
+            first, last = np.searchsorted(ends, [offset, until - 1], side="right")
+            starts, stops = self.documents.spans(order[first : last + 1])
+            for start, stop, end in zip(starts.tolist(), stops.tolist(), ends[first : last + 1].tolist(), strict=True):
+                # the document lies at [end - (stop - start), end) of the epoch; take its part of [offset, until)
+                piece = self.documents.tokens[start + max(0, offset - end + stop - start) : stop - max(0, end - until)]
+                out[filled : filled + len(piece)] = piece
+                filled += len(piece)
         return out
 
 
@@ -70,17 +72,18 @@ class PackedDataset(torch.utils.data.Dataset):
     Documents are concatenated in an order shuffled anew each epoch and cut in blocks; a block may cross documents and
     epochs. With `replay_share`, exactly round(replay_share * total) sequences come from `general`, spread evenly.
     Item i is a function of the arguments and i alone, so that a resumed run reads what an unbroken one would have.
-    Memory: the tokens once, 4 bytes each, and an epoch's order of documents.
+    Memory: the order of documents of two epochs at most, 16 bytes a document each, and the tokens of lists, 4 bytes
+    each; those of a `TokenStore` stay on the disk.
     """
 
     def __init__(
         self,
-        domain: Sequence[Sequence[int]],
+        domain: Sequence[Sequence[int]] | Documents,
         *,
         length: int,
         total: int,
         seed: int,
-        general: Sequence[Sequence[int]] | None = None,
+        general: Sequence[Sequence[int]] | Documents | None = None,
         replay_share: float = 0.0,
     ) -> None:
         """Raises InputError for a length, total, seed or share out of range, and for a needed corpus that is empty."""
@@ -94,7 +97,7 @@ class PackedDataset(torch.utils.data.Dataset):
         self.replayed = round(replay_share * total)
         self.places = replay_places(total, self.replayed, seed)
         self.domain = Stream(domain, seed, DOMAIN)
-        self.general = Stream(general or [], seed, GENERAL) if self.replayed else None
+        self.general = Stream([] if general is None else general, seed, GENERAL) if self.replayed else None
         if self.replayed < total and not self.domain.tokens_per_epoch:
             raise InputError("packing: the domain corpus holds no tokens")
         if self.general is not None and not self.general.tokens_per_epoch:

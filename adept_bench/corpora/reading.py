@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from adept_bench.corpora.formats import READERS
-from adept_bench.errors import InputError, nearest, unknown_name
+from adept_bench.corpora.sources import find_source
+from adept_bench.errors import InputError
 
-HUB_ID = re.compile(
-    r"(?P<owner>[\w.-]+)/(?P<name>[\w.-]+)(/(?P<config>[\w.-]+))?(@(?P<revision>[\w./-]+))?(:(?P<split>[\w.\[\]%:+-]+))?"
-)
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -34,13 +30,27 @@ class Corpus:
 
 def corpus_of(source: str, texts: list[str]) -> Corpus:
     """A corpus of texts already in memory."""
-    digest = hashlib.sha256()
+    hasher = TextsHash()
     for text in texts:
-        data = text.encode("utf-8")
+        hasher.add(text.encode("utf-8"))
+    return Corpus(source, texts, hasher.hexdigest())
+
+
+class TextsHash:
+    """The hash of a sequence of texts, as it grows."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def add(self, data: bytes) -> None:
+        """Add a text, as UTF-8."""
         # the length keeps ["ab", "c"] and ["a", "bc"] apart
-        digest.update(len(data).to_bytes(8, "big"))
-        digest.update(data)
-    return Corpus(source, texts, digest.hexdigest()[:16])
+        self._digest.update(len(data).to_bytes(8, "big"))
+        self._digest.update(data)
+
+    def hexdigest(self) -> str:
+        """16 hex digits."""
+        return self._digest.hexdigest()[:16]
 
 
 def read_corpus(source: str, *, option: str = "--corpus", limit: int | None = None) -> Corpus:
@@ -48,91 +58,47 @@ def read_corpus(source: str, *, option: str = "--corpus", limit: int | None = No
 
     `source` is a file (.jsonl with a `text` field a line; .json: a list of strings, a list of objects with `text`, or
     an object whose `text` is a list; .txt: a document a paragraph, paragraphs separated by blank lines; .parquet with
-    a `text` column), `lab:NAME` for a corpus of the lab, or a dataset of the Hugging Face Hub written
-    `owner/name[/config][@revision][:split]` (split `train` unless named). `#column` at the end of any but the lab's
-    chooses another field than `text`. Documents of nothing but white space are left out.
+    a `text` column; .jsonl and .txt may be compressed, .gz or .zst behind the ending), `lab:NAME` for a corpus of the
+    lab, or a dataset of the Hugging Face Hub written `owner/name[/config][@revision][:split]` (split `train` unless
+    named). `#column` at the end of any but the lab's chooses another field than `text`. Documents of nothing but white
+    space are left out. The whole text is in memory; `large.open_corpus` reads what is larger.
 
     Raises InputError, naming `option` or the file and line, for what cannot be read, and for an empty corpus.
     """
     if limit is not None and limit < 1:
         raise InputError(f"{option}: limit {limit} is not a positive number of documents")
-    texts = list(islice((text for text in _documents(source, option, limit) if text.strip()), limit))
+    found = find_source(source, option=option, download=limit is None)
+    texts = list(islice(documents(found.texts()), limit))
     if not texts:
-        raise InputError(f"{option}: {source} holds no documents; expected at least one that is not blank")
+        raise no_documents(source, option)
     return corpus_of(source, texts)
 
 
-def _documents(source: str, option: str, limit: int | None) -> Iterable[str]:
-    if source.startswith("lab:"):
-        return _lab(source.removeprefix("lab:"), option)
-    path, column = _split_column(source)
-    if path.is_dir():
-        raise InputError(f"{option}: {path} is a folder; expected a file ({', '.join(READERS)})")
-    suffix = path.suffix.lower()
-    if suffix in READERS:
-        if not path.is_file():
-            raise InputError(f"{option}: no file {path}{_did_you_mean(path)}")
-        return READERS[suffix](path, column)
-    if path.exists():
-        raise InputError(f"{option}: {path} has an unknown ending; expected one of: {', '.join(READERS)}")
-    identifier, _, hub_column = source.partition("#")
-    parts = HUB_ID.fullmatch(identifier)
-    if parts is None:
-        raise InputError(
-            f"{option}: {source!r} is neither a file ({', '.join(READERS)}) nor lab:NAME nor a Hub dataset "
-            f"owner/name[@revision][:split][#column]{_did_you_mean(path)}"
-        )
-    return _hub(parts, hub_column or "text", source, option, streaming=limit is not None)
+def documents(texts: Iterable[str]) -> Iterable[str]:
+    """The texts that count as documents: those that are not blank."""
+    return (text for text in texts if text.strip())
 
 
-def _split_column(source: str) -> tuple[Path, str]:
-    """`path#column` apart; a file whose own name holds a # is taken as it is."""
-    whole = Path(source).expanduser()
-    if "#" not in source or whole.exists():
-        return whole, "text"
-    path, _, column = source.rpartition("#")
-    return Path(path).expanduser(), column or "text"
+def no_documents(source: str, option: str) -> InputError:
+    """The error for a corpus without documents."""
+    return InputError(f"{option}: {source} holds no documents; expected at least one that is not blank")
 
 
-def _did_you_mean(path: Path) -> str:
-    folder = path.parent
-    if not folder.is_dir():
-        return f"; there is no folder {folder}"
-    close = nearest(path.name, (entry.name for entry in folder.iterdir() if entry.is_file()))
-    return f"; did you mean {folder / close}?" if close else ""
+def spread(texts: Sequence[Item], count: int) -> list[Item]:
+    """`count` of the texts at even distances (all where there are fewer), so that a sorted corpus is sampled fairly."""
+    if len(texts) <= count:
+        return list(texts)
+    return [texts[index * len(texts) // count] for index in range(count)]
 
 
-def _lab(name: str, option: str) -> list[str]:
-    from adept_bench.lab import corpora
-
-    if name not in corpora.NAMES:
-        raise unknown_name(option, "lab corpus", f"lab:{name}", [f"lab:{known}" for known in corpora.NAMES])
-    return list(corpora.texts(name))
+def held_out_rank(data: bytes, seed: int = 0) -> bytes:
+    """What orders texts (as UTF-8) for being held out: the lowest are. 32 bytes, a hash of `seed` and text alone."""
+    return hashlib.sha256(b"%d:%b" % (seed, data)).digest()
 
 
-def _hub(parts: re.Match[str], column: str, source: str, option: str, *, streaming: bool) -> Iterator[str]:
-    from datasets import load_dataset
-
-    try:
-        rows = load_dataset(
-            f"{parts['owner']}/{parts['name']}",
-            parts["config"],
-            revision=parts["revision"],
-            split=parts["split"] or "train",
-            streaming=streaming,
-        )
-    except Exception as error:  # datasets has no common base for: unknown id, unknown split, no network, gated
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(
-            f"{option}: no such file, and {source!r} could not be read from the Hub: {first_line}"
-        ) from error
-    for number, row in enumerate(rows):
-        if column not in row:
-            raise unknown_name(f"{option}: {source}", "column", column, list(row))
-        if not isinstance(row[column], str):
-            kind = type(row[column]).__name__
-            raise InputError(f"{option}: {source} row {number}: column {column!r} holds {kind}; expected text")
-        yield row[column]
+def held_out_count(distinct: int, fraction: float, minimum: int, maximum: int) -> int:
+    """How many of `distinct` documents are held out, as `split_held_out` says; at least one."""
+    return max(min(max(round(fraction * distinct), minimum), maximum, distinct // 2), 1)
 
 
 def split_held_out(
@@ -147,8 +113,7 @@ def split_held_out(
     distinct = list(dict.fromkeys(corpus.texts))
     if len(distinct) < 2:
         raise InputError(f"{corpus.source}: one distinct document cannot be split in a training and a held-out part")
-    wanted = min(max(round(fraction * len(distinct)), minimum), maximum, len(distinct) // 2)
-    ranked = sorted(distinct, key=lambda text: hashlib.sha256(f"{seed}:{text}".encode()).digest())
-    held = set(ranked[: max(wanted, 1)])
+    wanted = held_out_count(len(distinct), fraction, minimum, maximum)
+    held = set(sorted(distinct, key=lambda text: held_out_rank(text.encode("utf-8"), seed))[:wanted])
     train = corpus_of(f"{corpus.source} (train)", [text for text in corpus.texts if text not in held])
     return train, corpus_of(f"{corpus.source} (held out)", [text for text in distinct if text in held])

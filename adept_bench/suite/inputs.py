@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adept_bench.files import file_hash
+from adept_bench.corpora.identity import known_file_hash
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from adept_bench.config.schema import DataConfig, ModelConfig, RunConfig
+    from adept_bench.corpora.large import TrainingText
     from adept_bench.corpora.reading import Corpus
+    from adept_bench.corpora.store import Documents
 
 LAB = "lab:"
 
@@ -43,26 +44,13 @@ def corpus_identity(source: str | None) -> str | None:
         path = Path(head).expanduser()
     if not path.is_file():
         return source
-    stat = path.stat()
-    return f"file:{_file_hash(path, stat.st_mtime_ns, stat.st_size)}" + (f"#{column}" if column else "")
-
-
-@lru_cache(maxsize=64)
-def _file_hash(path: Path, modified: int, size: int) -> str:
-    return file_hash(path)[:16]
+    return f"file:{known_file_hash(path)[:16]}" + (f"#{column}" if column else "")
 
 
 def data_identity(data: DataConfig) -> dict[str, str | None]:
     """The identity of each corpus of a run."""
     sources = ("domain", "general", "probe", "domain_heldout", "general_heldout")
     return {name: corpus_identity(getattr(data, name)) for name in sources}
-
-
-def spread(texts: Sequence[str], count: int) -> list[str]:
-    """`count` of the texts at even distances (all where there are fewer), so that a sorted corpus is sampled fairly."""
-    if len(texts) <= count:
-        return list(texts)
-    return [texts[index * len(texts) // count] for index in range(count)]
 
 
 @dataclass(frozen=True)
@@ -104,48 +92,60 @@ class Inputs:
         )
 
     @cached_property
+    def training_texts(self) -> dict[str, TrainingText]:
+        """domain and general: what is trained on, of any size (`corpora.large`)."""
+        return {name: train for name, (train, _) in self._parts.items()}
+
+    @cached_property
+    def _parts(self) -> dict[str, tuple[TrainingText, Corpus]]:
+        """domain and general: (what is trained on, what is held out)."""
+        from adept_bench.corpora.large import open_corpus
+        from adept_bench.corpora.reading import read_corpus
+
+        parts: dict[str, tuple[TrainingText, Corpus]] = {}
+        for name in ("domain", "general"):
+            source, held = getattr(self.config.data, name), getattr(self.config.data, f"{name}_heldout")
+            whole = open_corpus(source, option=f"data.{name}", load_tokenizer=lambda: self.tokenizer)
+            if held is None:
+                parts[name] = whole.split(fraction=0.075, minimum=12, maximum=300)
+            else:
+                parts[name] = whole, read_corpus(held, option=f"data.{name}_heldout")
+        return parts
+
+    @cached_property
     def corpora(self) -> dict[str, Corpus]:
-        """domain and general with a `_heldout` and a `_validation` part each, probe, and domain_probe.
+        """The documents that are measured on: domain and general, `_heldout` and `_validation`, probe, domain_probe.
 
         Held-out text that is not named is split off the corpus. A third of the held-out documents is for validation
         (the choice of a learning rate) and never enters a reported loss.
         """
-        from adept_bench.corpora.reading import corpus_of, read_corpus, split_held_out
+        from adept_bench.corpora.large import open_corpus
+        from adept_bench.corpora.reading import corpus_of, split_held_out, spread
 
         data = self.config.data
         found: dict[str, Corpus] = {}
-        for name in ("domain", "general"):
-            whole = read_corpus(getattr(data, name), option=f"data.{name}")
-            held_source = getattr(data, f"{name}_heldout")
-            if held_source is None:
-                found[name], rest = split_held_out(whole, fraction=0.075, minimum=12, maximum=300)
-            else:
-                found[name], rest = whole, read_corpus(held_source, option=f"data.{name}_heldout")
+        for name, (_, rest) in self._parts.items():
             held, validation = split_held_out(rest, fraction=1 / 3, minimum=1, maximum=len(rest.texts))
             for part, corpus in (("heldout", held), ("validation", validation)):
                 found[f"{name}_{part}"] = corpus_of(rest.source, spread(corpus.texts, data.heldout_documents))
-        probe = read_corpus(data.probe, option="data.probe") if data.probe else found["general"]
-        found["probe"] = corpus_of(probe.source, spread(probe.texts, data.probe_documents))
-        domain = found["domain"]
-        found["domain_probe"] = corpus_of(f"{domain.source} (probe)", spread(domain.texts, data.probe_documents))
+        probe = open_corpus(data.probe, option="data.probe") if data.probe else self.training_texts["general"]
+        found["probe"] = probe.sample(data.probe_documents)
+        found["domain_probe"] = self.training_texts["domain"].sample(data.probe_documents)
         return found
 
     def probe_documents(self, corpus: str) -> list[list[int]]:
         """Token ids of the probe documents of corpus "general" or "domain", cut to `probe.max_length`."""
-        return self._tokens("probe" if corpus == "general" else "domain_probe", self.config.probe.max_length)
+        from adept_bench.corpora.tokens import tokenize_documents
+
+        texts = self.corpora["probe" if corpus == "general" else "domain_probe"].texts
+        return tokenize_documents(self.tokenizer, texts, max_length=self.config.probe.max_length)
 
     def probe_hash(self, corpus: str) -> str:
         return self.corpora["probe" if corpus == "general" else "domain_probe"].hash
 
-    def training_documents(self, corpus: str) -> list[list[int]]:
+    def training_documents(self, corpus: str) -> Documents:
         """Token ids of all documents of corpus "general" or "domain", an end token after each."""
-        return self._tokens(corpus, None, append_eos=True)
-
-    def _tokens(self, corpus: str, max_length: int | None, append_eos: bool = False) -> list[list[int]]:
-        from adept_bench.corpora.tokens import tokenize_documents
-
-        texts = self.corpora[corpus].texts
-        return tokenize_documents(self.tokenizer, texts, max_length=max_length, append_eos=append_eos)
+        return self.training_texts[corpus].tokens(self.tokenizer)
 
 
 @lru_cache(maxsize=2)

@@ -140,7 +140,7 @@ class Trained:
         """model, training, method_definition, probe and certificate of the result file."""
         record, dataset = self.record, self.dataset
         mix = {
-            name: self.spec.inputs.corpora[name].describe()
+            name: self.spec.inputs.training_texts[name].describe()
             for name in ("domain", "general")
             if name == "domain" or self.method.mix.replay_share
         }

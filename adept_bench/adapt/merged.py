@@ -1,0 +1,128 @@
+"""`merge`: the merged checkpoint, its record, and its loss on each domain beside its parts'."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from adept_bench import __version__
+from adept_bench.errors import InputError
+from adept_bench.files import write_json, write_whole
+from adept_bench.progress import reporter
+
+DOCUMENTS = 100  # of a corpus that losses are measured on
+LONGEST = 512
+
+
+def merge_checkpoints(
+    folders: Sequence[str],
+    output: str | Path,
+    *,
+    weights: Sequence[float] | None = None,
+    corpora: Sequence[str] = (),
+    trust_remote_code: bool = False,
+) -> list[str]:
+    """Merge the adapted checkpoints (see `models.merging.merge`) into the folder `output`, whole; returns a summary.
+
+    `corpora`: files or Hub ids that every model's and the merged one's mean document loss is measured on, in nats a
+    token (the first documents at even distances; documents the models trained on count as seen). Raises InputError.
+    """
+    from adept_bench.models.checkpoints import load_tokenizer, quiet_transformers
+    from adept_bench.models.exporting import check_output
+    from adept_bench.models.merging import describe, merge
+
+    output = Path(output).expanduser()
+    check_output(output)
+    parts = [describe(folder) for folder in folders]
+    model, plan = merge(folders, weights, trust_remote_code=trust_remote_code)
+    tokenizer = load_tokenizer(str(parts[0].folder), trust_remote_code=trust_remote_code, ensure_pad=False)
+    losses = _losses(folders, model, tokenizer, corpora, trust_remote_code)
+    record: dict[str, Any] = {
+        "models": [str(part.folder) for part in parts],
+        "weights": list(weights) if weights else None,
+        "losses": losses,
+        "adept_bench": __version__,
+    }
+    temporary = output.parent / f".{output.name}.{os.getpid()}.tmp"
+    try:
+        temporary.mkdir(parents=True)
+        with quiet_transformers():
+            model.save_pretrained(temporary)
+            tokenizer.save_pretrained(temporary)
+        write_json(temporary / "merge.json", record)
+        if plan is not None:
+            copies = {"layers": list(plan.sources), "copies": list(plan.copies), "base_layers": plan.base_layers}
+            base = {"base": None, "base_hash": parts[0].base_hash, "selection": {"select": "union of the merged"}}
+            expansion = {**base, **copies, "certificate": None, "adept_bench": __version__}
+            write_json(temporary / "expansion.json", expansion)
+        write_whole(temporary / "README.md", _card(record))
+        if output.is_dir():
+            output.rmdir()
+        os.replace(temporary, output)
+    except OSError as error:
+        raise InputError(f"--output: cannot write {output}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return _lines(record, plan)
+
+
+def _losses(
+    folders: Sequence[str], merged: Any, tokenizer: Any, corpora: Sequence[str], trust_remote_code: bool
+) -> dict[str, dict[str, float]]:
+    """Corpus -> model (folder, or "merged") -> nats a token."""
+    from adept_bench.corpora.large import open_corpus
+    from adept_bench.corpora.tokens import tokenize_documents
+    from adept_bench.models.checkpoints import load_model
+    from adept_bench.probing.loss import corpus_loss
+
+    if not corpora:
+        return {}
+    context = getattr(merged.config.get_text_config(), "max_position_embeddings", None) or LONGEST
+    documents = {
+        name: tokenize_documents(
+            tokenizer, open_corpus(name, option="--corpora").sample(DOCUMENTS).texts, max_length=min(context, LONGEST)
+        )
+        for name in corpora
+    }
+    found: dict[str, dict[str, float]] = {name: {} for name in corpora}
+    for label in (*folders, "merged"):
+        model = merged if label == "merged" else load_model(label, dtype="auto", trust_remote_code=trust_remote_code)
+        for name in corpora:
+            found[name][label] = corpus_loss(model, documents[name])
+            reporter().log(f"{label} on {name}: {found[name][label]:.3f} nats a token")
+    return found
+
+
+def _lines(record: dict[str, Any], plan: Any) -> list[str]:
+    lines = [f"merged: {', '.join(record['models'])}"]
+    if plan is not None:
+        lines.append(f"copies after layers {', '.join(map(str, plan.sources))}")
+    for corpus, losses in record["losses"].items():
+        shown = ", ".join(f"{label} {loss:.3f}" for label, loss in losses.items())
+        lines.append(f"loss on {corpus}, nats a token: {shown}")
+    return lines
+
+
+def _card(record: dict[str, Any]) -> str:
+    measured = "\n".join(
+        f"- loss on {corpus}, nats a token: " + ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
+        for corpus, losses in record["losses"].items()
+    )
+    parts = ", ".join(f"`{name}`" for name in record["models"])
+    return f"""---
+library_name: transformers
+pipeline_tag: text-generation
+tags: [adept-bench, merge]
+---
+
+# A merge of adapted models
+
+`adept-bench merge` (version {__version__}) merged {parts}: copies of the same layer are averaged, others stand beside
+each other. Load it with plain transformers: `AutoModelForCausalLM.from_pretrained(DIR)`. The licences of the base model
+and of the texts apply.
+
+{measured}
+"""

@@ -1,0 +1,209 @@
+"""`adapt`: a method on a user's own model and text, from the base to a checkpoint that plain transformers loads."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from adept_bench.adapt.layers import Choice, choose, k_of_share
+from adept_bench.adapt.output import write_adapted
+from adept_bench.adapt.plan import BUDGET, Plan, check_probe_corpus, make_plan, with_layers
+from adept_bench.config.schema import MethodOptions, ModelConfig
+from adept_bench.errors import InputError
+from adept_bench.progress import reporter
+
+if TYPE_CHECKING:
+    from adept_bench.methods.base import Method
+    from adept_bench.suite.base import BaseMeasurements
+    from adept_bench.suite.cell import Spec
+    from adept_bench.suite.trained import Trained
+
+SAMPLE = 200  # documents whose tokens are counted to estimate those of the corpus
+
+
+def adapt(
+    model: str,
+    corpus: str,
+    output: str | Path,
+    *,
+    probe_corpus: str | None = None,
+    method: str = "adept",
+    k: int | str | None = None,
+    budget: float = BUDGET,
+    time_budget: float | None = None,
+    learning_rate: float | None = None,
+    seed: int = 0,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    overrides: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Train `model` on `corpus` by a method of the registry and write the adapted checkpoint to `output`, whole.
+
+    `corpus`, `probe_corpus`: files or Hub ids; the loss before and after is of documents split off both, which never
+    enter training. `k`: copies, or "auto" (see `layers.choose`); by default as many as `budget`, a share of the
+    parameters, allows. `time_budget`: with "auto", training operations as a share of full pretraining's.
+    `overrides`: settings of `RunConfig` as key=value.
+    Returns the summary that adaptation.json holds. Interrupted, the same call goes on from its last checkpoint.
+    Raises InputError for bad input, before any work where it can be known.
+    """
+    from adept_bench.methods.registry import get
+    from adept_bench.models.checkpoints import model_hash
+    from adept_bench.models.exporting import check_output
+    from adept_bench.suite.base import BaseMeasurements
+    from adept_bench.suite.cell import Spec
+
+    output = Path(output).expanduser()
+    check_output(output)
+    if not 0 < budget < 1:
+        raise InputError(f"--budget: {budget} is not a share; expected a number between 0 and 1 such as {BUDGET}")
+    definition = get(method, MethodOptions(), "--method")
+    if not definition.trains:
+        raise InputError(f"--method: {method} trains nothing; expected another method")
+    check_probe_corpus(definition, probe_corpus)
+    work = output.parent / f".{output.name}.adapt"
+    source = ModelConfig(source=model, revision=revision, trust_remote_code=trust_remote_code, dtype=_dtype())
+    model_hash(model, revision)  # a missing model is named before anything is read
+    plan = _plan(definition, source, corpus, probe_corpus, k, budget, learning_rate, overrides)
+    base = BaseMeasurements(Spec(plan.config, method, seed, None).inputs, work / "base")
+    choice = None
+    if k == "auto":
+        choice = _auto(plan, definition, base, budget, time_budget)
+        plan = Plan(with_layers(plan.config, choice.layers), {**plan.reasons, "options.k": choice.reason})
+    spec = Spec(plan.config, method, seed, {"value": plan.config.training.learning_rate, "source": "set"})
+    return _run(spec, plan, choice, output, work, general=probe_corpus is not None)
+
+
+def _run(spec: Spec, plan: Plan, choice: Choice | None, output: Path, work: Path, general: bool) -> dict[str, Any]:
+    from adept_bench.files import content_hash
+    from adept_bench.methods.registry import get
+    from adept_bench.suite.base import BaseMeasurements
+    from adept_bench.suite.cell import resolved
+    from adept_bench.suite.evaluate import evaluate_all
+    from adept_bench.suite.trained import Trained
+
+    inputs, config = spec.inputs, spec.config
+    base = BaseMeasurements(inputs, work / "base")
+    before = base.evaluation({})["losses"]
+    training = config.training
+    reporter().log(
+        f"{spec.method}: {training.steps} steps of {training.tokens_per_step} tokens at {training.learning_rate:g}; "
+        + "; ".join(f"{name} {why}" for name, why in sorted(plan.reasons.items()))
+    )
+    trained = Trained(spec, get(spec.method, config.options), base, work / "checkpoints", content_hash(resolved(spec)))
+    after = evaluate_all(trained.evaluable(), inputs, {}, spec.title)["losses"]
+    blocks = trained.blocks()
+    corpora = ("domain", "general") if general else ("domain",)
+    summary = {
+        "method": spec.method,
+        "model": {"source": config.model.source, "revision": config.model.revision, "hash": inputs.model_hash},
+        "losses": {name: {"before": before[name], "after": after[name]} for name in corpora},
+        "heldout_documents": {name: len(inputs.corpora[f"{name}_heldout"].texts) for name in corpora},
+        "corpora": {name: inputs.training_texts[name].describe() for name in corpora},
+        "config": resolved(spec),
+        "reasons": plan.reasons,
+        "layers_chosen": choice.reason if choice else None,
+        "cost": _cost(base, trained),
+        "trained": blocks["model"],
+        "definition": blocks["method_definition"],
+        "certificate": trained.certificate,
+        "training": {"steps": trained.record.steps, "tokens": trained.record.tokens, "curve": trained.record.curve},
+    }
+    write_adapted(trained, inputs, summary, output)
+    shutil.rmtree(work, ignore_errors=True)
+    return summary
+
+
+def _plan(
+    method: Method,
+    source: ModelConfig,
+    corpus: str,
+    probe_corpus: str | None,
+    k: int | str | None,
+    budget: float,
+    learning_rate: float | None,
+    overrides: Sequence[str],
+) -> Plan:
+    from adept_bench.models.checkpoints import load_model, load_tokenizer
+
+    tokenizer = load_tokenizer(source.source, revision=source.revision, trust_remote_code=source.trust_remote_code)
+    tokens = estimated_tokens(tokenizer, corpus)
+    model = load_model(
+        source.source,
+        revision=source.revision,
+        dtype=source.dtype,
+        trust_remote_code=source.trust_remote_code,
+    )
+    return make_plan(
+        method,
+        model,
+        tokens,
+        source=source,
+        corpus=corpus,
+        probe_corpus=probe_corpus,
+        k=k if isinstance(k, int) else None,
+        budget=budget,
+        learning_rate=learning_rate,
+        overrides=overrides,
+    )
+
+
+def estimated_tokens(tokenizer: Any, corpus: str) -> int:
+    """About how many tokens the corpus has: those of a sample, scaled by characters."""
+    from adept_bench.corpora.large import open_corpus
+
+    found = open_corpus(corpus, option="--corpus", load_tokenizer=lambda: tokenizer)
+    sample = found.sample(SAMPLE).texts
+    counted = sum(len(tokenizer(text).input_ids) for text in sample)
+    return int(counted * found.describe()["characters"] / max(1, sum(map(len, sample))))
+
+
+def _dtype() -> Literal["float32", "bfloat16"]:
+    """float32 on the CPU; on a GPU bfloat16, the type checkpoints are stored in."""
+    from adept_bench.suite.machine import device
+
+    return "bfloat16" if device() == "cuda" else "float32"
+
+
+def _auto(plan: Plan, method: Method, base: BaseMeasurements, budget: float, time_budget: float | None) -> Choice:
+    """The layers of `--k auto`. Raises InputError where the method does not choose layers by importance."""
+    from adept_bench.adapt.operations import time_share
+    from adept_bench.methods.choosing import Layers
+
+    chosen = getattr(method.edit, "layers", None) or getattr(method.train, "layers", None)
+    if not isinstance(chosen, Layers) or chosen.how not in ("importance", "domain-importance"):
+        raise InputError(
+            f"--k: auto needs a method that chooses layers by importance, such as adept; got {method.name}"
+        )
+    corpus = "domain" if chosen.how == "domain-importance" else "general"
+    found = base.layer_importance(corpus)
+    model = base.model()
+    sizes = _layer_sizes(model)
+    most = k_of_share(budget, sum(sizes) / len(sizes), sum(p.numel() for p in model.parameters()), len(sizes))
+    length = plan.config.training.length
+    return choose(
+        found["importance"],
+        found["base_loss"],
+        most=most,
+        most_because=f"a budget of {budget:.0%} of the parameters",
+        time_share=lambda layers: time_share(model, layers, length),
+        time_budget=time_budget,
+    )
+
+
+def _layer_sizes(model: Any) -> list[int]:
+    from adept_bench.probing.decoder import decoder
+
+    return [sum(p.numel() for p in layer.parameters()) for layer in decoder(model).layers]
+
+
+def _cost(base: BaseMeasurements, trained: Trained) -> dict[str, Any]:
+    record = trained.record
+    return {
+        "train_seconds": record.seconds,
+        "probe_seconds": base.probe_seconds + record.probe_seconds,
+        "tokens_per_second": record.tokens_per_second,
+        "train_flops": trained.flops,
+        "peak_memory_bytes": trained.peak_bytes,
+    }

@@ -1,0 +1,174 @@
+"""`adapt` on a tiny model and own texts: what comes out, what is refused, and that it goes on after a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from adept_bench.__main__ import main
+from adept_bench.adapt.layers import choose, k_of_share
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def call(tiny_model, texts, tmp_path):
+    domain, general = texts
+    sets = {"training.tokens": 8 * 2 * 32, "training.length": 32, "training.batch_size": 2, "training.save_every": 2}
+    sets |= {"data.probe_documents": 6, "options.refresh_every": 3}
+
+    def arguments(output, *more, probe=True):
+        found = ["adapt", "--model", str(tiny_model), "--corpus", str(domain), "--output", str(tmp_path / output)]
+        found += ["--probe-corpus", str(general)] if probe else []
+        return [*found, *(part for key, value in sets.items() for part in ("--set", f"{key}={value}")), *more]
+
+    return arguments
+
+
+@pytest.mark.parametrize("method", ["adept", "full", "lora", "adept-no-stage1"])
+def test_the_output_is_a_plain_checkpoint_with_its_record(call, tmp_path, texts, capsys, method):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    assert main(call("out", "--method", method, "--k", "1", "--quiet")) == 0
+    shown = capsys.readouterr().out
+    folder = tmp_path / "out"
+    record = json.loads((folder / "adaptation.json").read_text(encoding="utf-8"))
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    assert "gained" in shown
+    assert record["losses"]["domain"]["after"] < record["losses"]["domain"]["before"]
+    assert set(record["losses"]) == {"domain", "general"}
+    assert (folder / "expansion.json").exists() == (method == "adept")
+    assert model.config.num_hidden_layers == (5 if method == "adept" else 4)
+    assert (folder / "README.md").read_text(encoding="utf-8").count("domain loss") == 1
+    # the loss it reports is the loss the written checkpoint has on the documents that were held out
+    from adept_bench.corpora.reading import read_corpus, split_held_out
+
+    _, rest = split_held_out(read_corpus(str(texts[0])), fraction=0.075, minimum=12, maximum=300)
+    held, _ = split_held_out(rest, fraction=1 / 3, minimum=1, maximum=len(rest.texts))
+    losses = []
+    for text in held.texts:
+        ids = torch.tensor([tokenizer(text).input_ids[:32]])
+        if ids.shape[1] > 1:
+            with torch.no_grad():
+                losses.append(float(model(ids, labels=ids).loss))
+    assert record["losses"]["domain"]["after"] == pytest.approx(sum(losses) / len(losses), rel=1e-4)
+    assert not list(tmp_path.glob(".out*"))
+
+
+def test_without_a_probe_corpus_only_methods_that_need_none_run(call, tmp_path, capsys):
+    assert main(call("out", probe=False)) == 2
+    error = capsys.readouterr().err
+    assert "--probe-corpus" in error
+    assert "full, llama-pro, frozen, lora" in error
+    assert not (tmp_path / "out").exists()
+    assert main(call("out", "--method", "llama-pro", "--k", "1", "--quiet", probe=False)) == 0
+    record = json.loads((tmp_path / "out" / "adaptation.json").read_text(encoding="utf-8"))
+    assert set(record["losses"]) == {"domain"}
+    assert "not measured" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (["--method", "vanilla"], "trains nothing"),
+        (["--method", "adpet"], "adept"),
+        (["--k", "0"], "--k"),
+        (["--k", "many"], "auto"),
+        (["--method", "full", "--k", "auto"], "--k: auto"),
+        (["--budget", "1.5"], "--budget"),
+        (["--time-budget", "0.5"], "--k auto"),
+        (["--set", "options.kk=3"], "options.k"),
+        (["--learning-rate", "-1"], "--learning-rate"),
+    ],
+)
+def test_bad_input_is_one_line(call, tmp_path, capsys, more, expected):
+    assert main(call("out", *more)) == 2
+    error = capsys.readouterr().err.strip()
+    assert expected in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_with_something_in_it_is_left_alone(call, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("all of it", encoding="utf-8")
+    assert main(call("out")) == 2
+    assert "not empty" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.txt"]
+
+
+def test_auto_chooses_layers_and_says_why(call, tmp_path, capsys):
+    assert main(call("out", "--k", "auto", "--budget", "0.5", "--time-budget", "0.9", "--quiet")) == 0
+    record = json.loads((tmp_path / "out" / "adaptation.json").read_text(encoding="utf-8"))
+    layers = json.loads((tmp_path / "out" / "expansion.json").read_text(encoding="utf-8"))["layers"]
+    assert layers == record["config"]["options"]["layers"]
+    assert "when bypassed" in record["layers_chosen"]
+    assert record["layers_chosen"] in capsys.readouterr().out
+
+
+def test_killed_and_started_again_it_ends_as_if_unbroken(call, tmp_path):
+    assert main(call("whole", "--quiet")) == 0
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "adept_bench", *call("broken")], env=environment, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    checkpoints = tmp_path / ".broken.adapt" / "checkpoints"
+    while time.monotonic() < deadline and not list(checkpoints.glob("checkpoint-*")) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "broken").exists()
+    assert main(call("broken", "--quiet")) == 0
+    first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "broken"))
+    assert first == second
+    assert not list(tmp_path.glob(".broken*"))
+
+
+def test_k_auto_by_hand():
+    importance = [5.0, 0.02, 0.30, 0.001, -0.01, 0.04]
+    # 1% of a base loss of 3 nats is 0.03: layers 1, 3 and 4 cost less
+    free = choose(importance, 3.0, most=5, most_because="a budget")
+    assert free.layers == [1, 3, 4]
+    assert "3 of 6 layers" in free.reason
+    assert choose(importance, 3.0, most=2, most_because="a budget").layers == [3, 4]
+    # nothing is spare: one layer all the same, the least important
+    assert choose([2.0, 1.0], 3.0, most=2, most_because="a budget").layers == [1]
+    # copies of low layers cost more time: here each layer costs a fifth of full pretraining
+    timed = choose(
+        importance, 3.0, most=5, most_because="a budget", time_share=lambda layers: 0.2 * len(layers), time_budget=0.45
+    )
+    assert timed.layers == [3, 4]
+    tight = choose(importance, 3.0, most=5, most_because="a budget", time_share=lambda _: 0.9, time_budget=0.5)
+    assert tight.layers == [4]
+    assert "above" in tight.reason
+
+
+@pytest.mark.parametrize("layers", [4, 28, 36])
+@pytest.mark.parametrize("share", [0.05, 0.15, 0.5])
+def test_the_budget_is_kept_and_used(layers, share):
+    layer, rest = 50e6, 300e6
+    base = layers * layer + rest
+    k = k_of_share(share, layer, base, layers)
+    assert k == 1 or k * layer / (base + k * layer) <= share
+    assert k == layers or (k + 1) * layer / (base + (k + 1) * layer) > share
+
+
+def test_time_share_counts_copies_alone(tiny_model):
+    from transformers import AutoModelForCausalLM
+
+    from adept_bench.adapt.operations import time_share
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    shares = [time_share(model, [layer], 32) for layer in range(4)]
+    # the gradient has further to go from a copy after a lower layer
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > shares[3]
+    assert time_share(model, [2, 3], 32) > time_share(model, [3], 32)
+    assert 0 < shares[3] < 1.2
