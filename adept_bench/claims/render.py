@@ -51,7 +51,7 @@ def _markdown(preset: str, rows: Sequence[Row], heading: str) -> str:
     lines = [_pipes(HEADER), _pipes(["---", "---", "---:", "---:", "---:", "---"])]
     for row in tested:
         verdict = f"**{row['verdict']}**" if row["verdict"] != "inconclusive" else row["verdict"]
-        lines.append(_pipes([*_columns(row)[:-1], verdict]))
+        lines.append(_pipes([*columns(row)[:-1], verdict]))
     parts = [f"{heading} The paper's claims on {preset}", f"{summary(rows)}."]
     parts += ["\n".join(lines)] if tested else []
     parts.append("\n".join(f"- {note}" for note in [*notes(rows), *missing(rows)]))
@@ -90,7 +90,7 @@ def as_text(rows: Sequence[Row], width: int | None = None, colour: bool = False)
         for about, group in groupby(of, key=lambda row: row["about"]):
             table.add_row(Text(about, style="bold"))
             for row in group:
-                *cells, verdict = _columns(row)
+                *cells, verdict = columns(row)
                 table.add_row(*map(Text, cells), Text(verdict, style=STYLES.get(verdict, "")))
             table.add_section()
         console.print(table)
@@ -118,7 +118,7 @@ def notes(rows: Sequence[Row]) -> list[str]:
     return [*found, *remarks]
 
 
-def _columns(row: Row) -> list[str]:
+def columns(row: Row) -> list[str]:
     estimate = row["estimate"]
     p = row["p_adjusted"]
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,10 +12,18 @@ import typer
 from adept_bench.errors import InputError
 
 if TYPE_CHECKING:
-    from adept_bench.models.exporting import Choose
+    from adept_bench.models.exporting import Choice, Exported
 
 
 LONGEST = 512  # tokens of a document where neither --max-length nor the model's context says less
+
+
+class Certify(StrEnum):
+    """What proves that the expanded model computes what its base computes."""
+
+    auto = "auto"
+    logits = "logits"
+    tensors = "tensors"
 
 
 class Select(StrEnum):
@@ -44,6 +53,13 @@ def expand_command(
     seed: Annotated[int, typer.Option(help="Seed of --select random.")] = 0,
     dtype: Annotated[str, typer.Option(help="auto (the checkpoint's own), float32, bfloat16 or float16.")] = "auto",
     device: Annotated[str, typer.Option(help="Where the work is done: cpu, cuda, cuda:1, ...")] = "cpu",
+    certify: Annotated[
+        Certify,
+        typer.Option(
+            help="logits: load the model and compare its outputs (memory for two). tensors: go from file to file with "
+            "one layer in memory, compare bytes and run layers one by one. auto: logits for small models."
+        ),
+    ] = Certify.auto,
     trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="Run the model's own code.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No log and no progress bars.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
@@ -59,13 +75,31 @@ def expand_command(
     from adept_bench.models.exporting import check_output, expand_checkpoint
 
     check_output(output)
-    chosen: list[int] | Choose = named if named is not None else _selection(select, k, corpus, seed, max_length)
-    done = expand_checkpoint(model, output, chosen, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+    done = expand_checkpoint(
+        model,
+        output,
+        named if named is not None else _selection(select, k, corpus, seed, max_length),
+        dtype=dtype,
+        device=device,
+        trust_remote_code=trust_remote_code,
+        certify=certify.value,
+    )
+    _say(output, done)
+
+
+PROVEN = {
+    "logits": "logits, cached decoding and the reloaded checkpoint equal the base",
+    "tensors": "every tensor of the base is unchanged and every copy adds nothing",
+}
+
+
+def _say(output: Path, exported: Exported) -> None:
+    done = exported.expansion
     total = done.base_layers + len(done.copies)
     typer.echo(f"{output}: {total} layers, {done.base_layers} of the base and {len(done.copies)} copies")
     for source, copy in zip(done.sources, done.copies, strict=True):
         typer.echo(f"  layer {copy} is a copy of base layer {source}")
-    typer.echo("certificate: logits, cached decoding and the reloaded checkpoint equal the base (expansion.json)")
+    typer.echo(f"certificate: {PROVEN[exported.kind]} (expansion.json)")
 
 
 def _named_layers(layers: str | None, select: Select | None, k: int | None, corpus: str | None) -> list[int] | None:
@@ -90,17 +124,16 @@ def _named_layers(layers: str | None, select: Select | None, k: int | None, corp
     return None
 
 
-def _selection(select: Select | None, k: int | None, corpus: str | None, seed: int, max_length: int | None) -> Choose:
+def _selection(select: Select | None, k: int | None, corpus: str | None, seed: int, max_length: int | None) -> Choice:
     from adept_bench.corpora.reading import read_corpus
     from adept_bench.models import selection
-    from adept_bench.models.anatomy import decoder_layers
+    from adept_bench.models.exporting import Choice
 
     assert select is not None
     assert k is not None
     text = read_corpus(corpus) if corpus is not None else None
 
-    def choose(model: Any, tokenizer: Any) -> tuple[list[int], dict[str, Any]]:
-        depth = len(decoder_layers(model)[1])
+    def choose(depth: int, load: Callable[[], tuple[Any, Any]]) -> tuple[list[int], dict[str, Any]]:
         account: dict[str, Any] = {"select": select.value, "k": k}
         if not 1 <= k <= depth:
             raise InputError(f"--k: {k}; expected 1 to {depth}, the model's number of layers")
@@ -108,10 +141,10 @@ def _selection(select: Select | None, k: int | None, corpus: str | None, seed: i
             if select is Select.random:
                 return selection.random_layers(depth, k, seed), account | {"seed": seed}
             return getattr(selection, select.value)(depth, k), account
-        importance = _importance(model, tokenizer, text.texts, max_length)
+        importance = _importance(*load(), text.texts, max_length)
         return selection.lowest(importance, k), account | {"corpus": text.describe(), "importance": importance}
 
-    return choose
+    return Choice(choose, needs_model=text is not None)
 
 
 def _importance(model: Any, tokenizer: Any, texts: list[str], max_length: int | None) -> list[float]:

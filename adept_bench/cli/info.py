@@ -8,19 +8,18 @@ from typing import Annotated
 import typer
 
 from adept_bench.cli.options import Debug, Quiet
-from adept_bench.errors import InputError, unknown_name
+from adept_bench.errors import unknown_name
 
 
 def list_command(
     what: Annotated[
-        str | None, typer.Argument(help="suites, presets, methods or tasks. Default: all of them.", show_default=False)
+        str | None,
+        typer.Argument(help="suites, presets, methods, tasks or figures. Default: all of them.", show_default=False),
     ] = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """List what there is: suites, presets, methods, tasks."""
-    if what == "figures":
-        raise InputError(f"list: figures come with a later version; expected one of: {', '.join(_LISTS)}")
+    """List what there is: suites, presets, methods, tasks, figures."""
     if what is not None and what not in _LISTS:
         raise unknown_name("list", "kind", what, _LISTS)
     for kind in [what] if what else _LISTS:
@@ -59,11 +58,18 @@ def _tasks() -> dict[str, str]:
     return dict.fromkeys(names(), "")
 
 
+def _figures() -> dict[str, str]:
+    from adept_bench.figures.registry import FIGURES
+
+    return {name: f"{kind.title} ({kind.paper})" for name, kind in FIGURES.items()}
+
+
 _LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "suites": _suites,
     "presets": _presets,
     "methods": _methods,
     "tasks": _tasks,
+    "figures": _figures,
 }
 
 

@@ -1,7 +1,10 @@
 """Word problems with worked steps: the lab's mathematics.
 
-The base has seen one-step sums; the mathematics corpus adds two-step problems and products. Problems are split by
-their numbers (a hash of the template and operands), so that no problem that is asked about occurs in a corpus.
+The base has seen one-step sums; the mathematics corpus adds two-step problems and products over few numbers. These are
+split by their stories (a hash of template, numbers, job and food): no problem that is asked about occurs in a corpus, but
+its numbers do, in other stories. Sums of unseen numbers are beyond a model of this size (docs/lab.md), so that what is
+asked is whether the tables of the new operations are learned and found again in another story. The base's one-step sums
+are split by their numbers.
 """
 
 from __future__ import annotations
@@ -58,8 +61,13 @@ NEW = tuple(name for name, (_, _, known) in _TEMPLATES.items() if not known)
 
 
 def _operands(template: str, rng: random.Random) -> tuple[int, int, int]:
-    if template.startswith("groups"):
-        return rng.randint(2, 9), rng.randint(2, 12), rng.randint(1, 12)
+    match template:
+        case "groups":
+            return rng.randint(2, 9), rng.randint(2, 12), 0
+        case "groups-gain":
+            return rng.randint(2, 6), rng.randint(2, 6), rng.randint(1, 4)
+        case "gain-lose":
+            return rng.randint(4, 9), rng.randint(1, 5), rng.randint(1, 4)
     a, b = rng.randint(3, 30), rng.randint(1, 20)
     if template == "lose":
         b = rng.randint(1, a)
@@ -77,14 +85,16 @@ def problem(rng: random.Random, templates: tuple[str, ...], *splits: str) -> Pro
     while True:
         template = rng.choice(templates)
         a, b, c = _operands(template, rng)
-        if template in ("gain", "lose", "groups"):
+        text, steps, known = _TEMPLATES[template]
+        if known:
             c = 0
         x, y = _values(template, a, b, c)
-        bucket = zlib.crc32(f"{template} {a} {b} {c}".encode()) % 10
+        story = "" if known else f" {rng.choice(JOBS)} {rng.choice(FOODS)}"
+        bucket = zlib.crc32(f"{template} {a} {b} {c}{story}".encode()) % 10
         split = "test" if bucket < 2 else "validation" if bucket == 2 else "train"
         if split in splits:
-            text, steps, _ = _TEMPLATES[template]
-            words = {"job": rng.choice(JOBS), "food": rng.choice(FOODS), "a": a, "b": b, "c": c, "x": x, "y": y}
+            job, food = story.split() if story else (rng.choice(JOBS), rng.choice(FOODS))
+            words = {"job": job, "food": food, "a": a, "b": b, "c": c, "x": x, "y": y}
             return Problem(text.format(**words), steps.format(**words), y, (template, a, b, c))
 
 

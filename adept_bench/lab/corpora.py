@@ -63,7 +63,7 @@ def _medical(rng: random.Random) -> list[str]:
     return rng.sample(texts, len(texts))
 
 
-def _math(rng: random.Random, split: str = "train", count: int = 1500) -> list[str]:
+def _math(rng: random.Random, split: str = "train", count: int = 5000) -> list[str]:
     problems = [arithmetic.problem(rng, arithmetic.NEW, split) for _ in range(count)]
     return [p.worked() if rng.random() < 0.5 else p.direct() for p in problems]
 

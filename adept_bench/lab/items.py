@@ -12,7 +12,7 @@ from adept_bench.lab import arithmetic, render
 from adept_bench.lab.world import WORLD_SEED, Entity, world
 
 CHOICES = 16
-MATH_ITEMS = {"test": 640, "validation": 160}
+MATH_ITEMS = {"test": 300, "validation": 150}  # of 308 sets of numbers, each asked once
 
 # task: population and split of the entities it asks about
 _QUESTIONS = {

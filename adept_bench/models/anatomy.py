@@ -81,7 +81,7 @@ def anatomy(model: nn.Module) -> Anatomy:
     generators stay as they are. Raises InputError saying which layer cannot be read and why.
     """
     path, layers = decoder_layers(model)
-    calls = _layer_calls(model, layers)
+    calls = layer_calls(model, layers)
     silent = []
     with evaluating(model):
         for index, layer in enumerate(layers):
@@ -109,7 +109,7 @@ def probe_tokens(model: nn.Module, batch: int = 1, length: int = PROBE_TOKENS) -
 Call = tuple[torch.Tensor, tuple[Any, ...], dict[str, Any]]
 
 
-def _layer_calls(model: nn.Module, layers: nn.ModuleList) -> dict[int, Call]:
+def layer_calls(model: nn.Module, layers: nn.ModuleList) -> dict[int, Call]:
     """What the model calls each layer with on a few tokens: hidden states, other arguments, keywords."""
     calls: dict[int, Call] = {}
 

@@ -2,81 +2,223 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from adept_bench import __version__
-from adept_bench.errors import InputError
+from adept_bench.errors import InputError, unknown_name
 from adept_bench.files import write_json, write_whole
-from adept_bench.models.anatomy import probe_tokens
+from adept_bench.models.anatomy import decoder_layers, probe_tokens, text_config
 from adept_bench.models.certificate import certify_expansion, holds, reference
-from adept_bench.models.checkpoints import load_model, load_tokenizer, model_hash, quiet_transformers
+from adept_bench.models.checkpoints import DTYPES, load_model, load_tokenizer, model_hash, quiet_transformers
 from adept_bench.models.expansion import Expansion, expand
+from adept_bench.models.fetching import local_files
+from adept_bench.models.onelayer import NotStreamable
+from adept_bench.models.sharded import expand_files, read_config
+from adept_bench.models.tensorfiles import Checkpoint, read_checkpoint
 from adept_bench.progress import reporter
 
-Choose = Callable[[Any, Any], tuple[Sequence[int], dict[str, Any]]]
+CERTIFY = ("auto", "logits", "tensors")
+SMALL = 128 * 2**20  # bytes of weights up to which a checkpoint is loaded whole when nothing else is asked for
+HELD = 3  # times its weights' bytes that the whole path needs: the model, its copies and the model loaded again
+
+Load = Callable[[], tuple[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How the layers to copy are chosen, where they are not named.
+
+    choose: (depth, load) -> (base layers, JSON-able account of the selection); `load()` gives (model, tokenizer or
+    None). needs_model: whether it calls `load`.
+    """
+
+    choose: Callable[[int, Load], tuple[Sequence[int], dict[str, Any]]]
+    needs_model: bool = False
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written: where the copies are, and the kind of certificate, "logits" or "tensors"."""
+
+    expansion: Expansion
+    kind: str
+
+
+@dataclass(frozen=True)
+class _Base:
+    """The model to expand, as asked for."""
+
+    source: str
+    revision: str | None
+    dtype: str
+    device: str
+    trust_remote_code: bool
+
+    def load(self) -> tuple[Any, Any]:
+        """(model, tokenizer or None: a checkpoint without one can be expanded all the same)."""
+        trust = self.trust_remote_code
+        tokenizer = None
+        try:
+            tokenizer = load_tokenizer(self.source, revision=self.revision, trust_remote_code=trust, ensure_pad=False)
+        except InputError as error:
+            reporter().log(f"no tokenizer is written: {error}")
+        model = load_model(
+            self.source, revision=self.revision, dtype=self.dtype, device=self.device, trust_remote_code=trust
+        )
+        return model, tokenizer
 
 
 def expand_checkpoint(
     source: str,
     output: str | Path,
-    layers: Sequence[int] | Choose,
+    layers: Sequence[int] | Choice,
     *,
     revision: str | None = None,
     dtype: str = "auto",
     device: str = "cpu",
     trust_remote_code: bool = False,
-) -> Expansion:
-    """Load `source`, expand it after `layers`, certify it and write it to the new folder `output`, whole.
+    certify: str = "auto",
+) -> Exported:
+    """Expand the checkpoint `source` after `layers` into the new folder `output`, certified and whole.
 
-    `layers` may be a function of (model, tokenizer or None) that returns the base layers and a JSON-able account of
-    the selection. The folder holds the model, tokenizer, generation configuration, expansion.json (base and its hash,
-    layers, copies, selection, certificate) and README.md. Raises InputError for bad input, an output that is not
-    empty, and an expansion that is not function-preserving; nothing is left behind then.
+    `certify`: "logits" loads the model, compares logits, cached decoding and the model loaded again with the base, and
+    holds two models in memory; "tensors" goes from file to file with one layer in memory (`models.sharded`), compares
+    bytes and runs layers one by one; "auto" takes logits for weights of at most `SMALL` bytes, for another `dtype` or
+    `device`, where choosing the layers needs the model anyway and two models fit, and for a family that cannot be
+    expanded layer by layer and fits; else tensors.
+
+    The folder holds the model, tokenizer, generation configuration, expansion.json (base and its hash, layers, copies,
+    selection, certificate and its kind) and README.md. Raises InputError for bad input, an output that is not empty,
+    and an expansion that is not function-preserving; nothing is left behind then.
     """
     output = Path(output).expanduser()
     check_output(output)
-    tokenizer = _stored_tokenizer(source, revision, trust_remote_code)
-    model = load_model(source, revision=revision, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
-    chosen, selection = layers(model, tokenizer) if callable(layers) else (layers, {"select": "given"})
-    tokens = probe_tokens(model, batch=2, length=16)
-    before = reference(model, tokens)
-    expansion = expand(model, chosen, option="--layers")
-    temporary = output.parent / f".{output.name}.{os.getpid()}.tmp"
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
-        with quiet_transformers():
-            model.save_pretrained(temporary)
-            if tokenizer is not None:
-                tokenizer.save_pretrained(temporary)
-        certificate = certify_expansion(
-            before, model, expansion, tokens, reload=temporary, trust_remote_code=trust_remote_code
-        )
+    base = _Base(source, revision, dtype, device, trust_remote_code)
+    _check_options(base, certify)
+    folder = local_files(source, revision)
+    base_hash = model_hash(source, revision)
+    stored = read_checkpoint(folder)
+    kind, why = _kind(base, certify, stored, isinstance(layers, Choice) and layers.needs_model)
+    reporter().log(f"certificate: {kind}, {why}")
+    with _new_folder(output) as temporary:
+        if kind == "tensors":
+            try:
+                expansion, selection, certificate = _by_tensors(base, stored, layers, temporary)
+            except NotStreamable as error:
+                if certify == "tensors" or not _fits(stored):
+                    raise InputError(
+                        f"--model: {source} cannot be expanded layer by layer: {error}; expected --certify logits and "
+                        f"{HELD * stored.size / 2**30:.1f} GiB of free memory"
+                    ) from error
+                kind, why = "logits", f"it cannot be expanded layer by layer: {error}"
+                reporter().log(f"certificate: {kind}, {why}")
+                shutil.rmtree(temporary)
+                temporary.mkdir()
+        if kind == "logits":
+            expansion, selection, certificate = _by_logits(base, layers, temporary)
         if not holds(certificate):
             failed = ", ".join(name for name, value in certificate.items() if value is False)
             raise InputError(f"--model: {source} cannot be expanded: the certificate fails at {failed}")
         record = {
             "base": source,
-            "base_hash": model_hash(source, revision),
+            "base_hash": base_hash,
             "base_layers": expansion.base_layers,
             "layers": list(expansion.sources),
             "copies": list(expansion.copies),
             "selection": selection,
-            "certificate": certificate,
+            "certificate": {"kind": kind, "chosen": why} | certificate,
             "adept_bench": __version__,
         }
         write_json(temporary / "expansion.json", record)
         write_whole(temporary / "README.md", _card(source, expansion, selection))
+    return Exported(expansion, kind)
+
+
+Expanded = tuple[Expansion, dict[str, Any], dict[str, Any]]  # where the copies are; selection; certificate
+
+
+def _by_tensors(base: _Base, stored: Checkpoint, layers: Sequence[int] | Choice, temporary: Path) -> Expanded:
+    depth = text_config(read_config(stored.folder, base.trust_remote_code)).num_hidden_layers
+    chosen, selection = layers.choose(depth, base.load) if isinstance(layers, Choice) else (layers, {"select": "given"})
+    gc.collect()  # the model that the choice needed
+    expansion, certificate = expand_files(stored, temporary, chosen, trust_remote_code=base.trust_remote_code)
+    return expansion, selection, certificate
+
+
+def _by_logits(base: _Base, layers: Sequence[int] | Choice, temporary: Path) -> Expanded:
+    model, tokenizer = base.load()
+    depth = len(decoder_layers(model)[1])
+    chosen, selection = (
+        layers.choose(depth, lambda: (model, tokenizer))
+        if isinstance(layers, Choice)
+        else (layers, {"select": "given"})
+    )
+    tokens = probe_tokens(model, batch=2, length=16)
+    before = reference(model, tokens)
+    expansion = expand(model, chosen, option="--layers")
+    with quiet_transformers():
+        model.save_pretrained(temporary)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(temporary)
+    trust = base.trust_remote_code
+    certificate = certify_expansion(before, model, expansion, tokens, reload=temporary, trust_remote_code=trust)
+    return expansion, selection, certificate
+
+
+def _check_options(base: _Base, certify: str) -> None:
+    if certify not in CERTIFY:
+        raise unknown_name("--certify", "certificate", certify, CERTIFY)
+    if base.dtype not in DTYPES:
+        raise unknown_name("--dtype", "dtype", base.dtype, DTYPES)
+    if certify == "tensors":
+        for option, value, expected in (("--dtype", base.dtype, "auto"), ("--device", base.device, "cpu")):
+            if value != expected:
+                raise InputError(
+                    f"{option}: {value}; expected {expected} with --certify tensors, which converts nothing"
+                )
+
+
+def _kind(base: _Base, certify: str, stored: Checkpoint, needs_model: bool) -> tuple[str, str]:
+    """The kind of certificate, and why it is this one."""
+    if certify != "auto":
+        return certify, "as asked for"
+    if (base.dtype, base.device) != ("auto", "cpu"):
+        return "logits", "which --dtype and --device need"
+    size = f"weights of {stored.size / 2**20:.0f} MiB"
+    if stored.size <= SMALL:
+        return "logits", f"{size} are loaded whole"
+    if needs_model and _fits(stored):
+        return "logits", f"{size}, which choosing the layers loads anyway"
+    return "tensors", f"{size} are expanded layer by layer"
+
+
+def _fits(stored: Checkpoint) -> bool:
+    """Whether the whole path's memory is available."""
+    import psutil
+
+    return HELD * stored.size <= psutil.virtual_memory().available
+
+
+@contextmanager
+def _new_folder(output: Path) -> Iterator[Path]:
+    """A temporary folder beside `output` that becomes it, whole, when the block ends well; else it vanishes."""
+    temporary = output.parent / f".{output.name}.{os.getpid()}.tmp"
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+        yield temporary
         os.replace(temporary, output)
     except OSError as error:
         raise InputError(f"--output: cannot write {output}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return expansion
 
 
 def check_output(output: Path, option: str = "--output") -> None:
@@ -85,15 +227,6 @@ def check_output(output: Path, option: str = "--output") -> None:
         raise InputError(f"{option}: {output} is not empty; expected a new or empty folder")
     if output.exists() and not output.is_dir():
         raise InputError(f"{option}: {output} is a file; expected a new or empty folder")
-
-
-def _stored_tokenizer(source: str, revision: str | None, trust_remote_code: bool) -> Any:
-    """The tokenizer as stored, or None: a checkpoint without one can be expanded all the same."""
-    try:
-        return load_tokenizer(source, revision=revision, trust_remote_code=trust_remote_code, ensure_pad=False)
-    except InputError as error:
-        reporter().log(f"no tokenizer is written: {error}")
-        return None
 
 
 def _card(source: str, expansion: Expansion, selection: dict[str, Any]) -> str:

@@ -30,6 +30,11 @@ HELPS = [
     ["probe", "units"],
     ["lab"],
     ["lab", "build"],
+    ["figures"],
+    ["claims"],
+    ["report"],
+    ["adapt"],
+    ["merge"],
 ]
 
 
@@ -100,7 +105,6 @@ def test_python_m_is_the_same_command():
         ("rnu", ["'rnu'", "'run'"]),
         ("probe layerz", ["'layerz'", "'layers'"]),
         ("list taskz", ["'taskz'", "did you mean 'tasks'?"]),
-        ("list figures", ["figures", "later version", "suites, presets, methods, tasks"]),
         ("lab build --kind bse", ["--kind", "'bse'", "'base'"]),
         ("eval --model x", ["--suite"]),
         ("eval --model x --suite medcal", ["--suite", "did you mean 'medical'?"]),

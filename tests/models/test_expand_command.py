@@ -109,6 +109,60 @@ def test_importance_selection_copies_the_least_important(base: Path, tmp_path: P
     assert record["layers"] == [min(range(4), key=lambda i: record["selection"]["importance"][i])]
 
 
+def test_a_large_checkpoint_goes_layer_by_layer(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large is a matter of one number; the folder is the same but for the certificate."""
+    from adept_bench.models import exporting
+
+    monkeypatch.setattr(exporting, "SMALL", 1000)
+    arguments = ["--model", str(base), "--output", str(tmp_path / "o"), "--layers", "1,3"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0
+    assert "certificate: every tensor of the base is unchanged" in result.stdout
+    assert "certificate: tensors, weights of 0 MiB are expanded layer by layer" in result.stderr
+    record = json.loads((tmp_path / "o" / "expansion.json").read_text())
+    assert (record["layers"], record["copies"], record["base_layers"]) == ([1, 3], [2, 5], 4)
+    assert record["certificate"]["kind"] == "tensors"
+    assert record["selection"] == {"select": "given"}
+    one, two = (AutoModelForCausalLM.from_pretrained(path, dtype="auto") for path in (base, tmp_path / "o"))
+    assert two.dtype == torch.bfloat16
+    assert torch.equal(one(torch.arange(2, 20)[None]).logits, two(torch.arange(2, 20)[None]).logits)
+    assert two.generation_config.temperature == 0.3
+    for name in ("tokenizer.json", "chat_template.jinja", "generation_config.json"):
+        assert (tmp_path / "o" / name).read_bytes() == (base / name).read_bytes()
+
+    # a choice by depth alone needs no model; one by importance does, and so gets the stronger proof
+    command = ("--model", str(base), "--output", str(tmp_path / "last"), "--select", "last", "--k", "1")
+    assert invoke(*command)[0] == 0
+    record = json.loads((tmp_path / "last" / "expansion.json").read_text())
+    assert (record["layers"], record["certificate"]["kind"]) == ([3], "tensors")
+    (tmp_path / "f.txt").write_text(" ".join(f"w{i}" for i in range(2, 30)))
+    selected = ("--select", "importance", "--k", "1", "--corpus", str(tmp_path / "f.txt"))
+    for kind in ("auto", "tensors"):
+        command = ("--model", str(base), "--output", str(tmp_path / kind), *selected, "--certify", kind)
+        assert invoke(*command)[0] == 0
+        record = json.loads((tmp_path / kind / "expansion.json").read_text())
+        assert record["certificate"]["kind"] == {"auto": "logits", "tensors": "tensors"}[kind]
+
+
+def test_what_cannot_be_streamed_is_loaded_where_it_fits(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from adept_bench.models import exporting, sharded
+
+    monkeypatch.setattr(exporting, "SMALL", 1000)
+    monkeypatch.setattr(sharded, "layer_name_candidates", lambda *_: [])
+    command = ("--model", str(base), "--layers", "1", "--output")
+    assert invoke(*command, str(tmp_path / "o"))[0] == 0
+    certificate = json.loads((tmp_path / "o" / "expansion.json").read_text())["certificate"]
+    assert certificate["kind"] == "logits"
+    assert "do not number 4 decoder layers" in certificate["chosen"]
+    monkeypatch.setattr(exporting, "HELD", 10**12)
+    _, _, error = invoke(*command, str(tmp_path / "p"))
+    assert isinstance(error, InputError)
+    assert "cannot be expanded layer by layer" in str(error)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["o"]
+
+
 REFUSED = {
     "neither": ([], "exactly one"),
     "both": (["--layers", "1", "--select", "last", "--k", "1"], "exactly one"),
@@ -118,6 +172,14 @@ REFUSED = {
     "no such layer": (["--layers", "4"], "--layers: 4 is out of range; expected 0 to 3"),
     "no such device": (["--layers", "1", "--device", "gpu"], "--device: 'gpu' is not a device"),
     "k too large": (["--select", "uniform", "--k", "5"], "--k: 5; expected 1 to 4"),
+    "other dtype": (
+        ["--layers", "1", "--certify", "tensors", "--dtype", "float32"],
+        "--dtype: float32; expected auto with --certify tensors",
+    ),
+    "no such layer, by tensors": (
+        ["--layers", "4", "--certify", "tensors"],
+        "--layers: 4 is out of range; expected 0 to 3",
+    ),
     "no corpus": (["--select", "importance", "--k", "1"], "--corpus: missing"),
     "corpus unused": (["--select", "last", "--k", "1", "--corpus", "f.txt"], "--corpus: f.txt"),
 }

@@ -1,0 +1,101 @@
+"""`adept-bench figures`: every figure and table that the stored results allow."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from adept_bench.cli.options import Debug, Quiet, ResultsOption, split_names, state
+from adept_bench.errors import InputError, unknown_name
+
+if TYPE_CHECKING:
+    from adept_bench.figures.render import Outcome
+
+FAILED = 1
+
+
+def figures_command(
+    results: ResultsOption = Path("results"),
+    output: Annotated[Path, typer.Option("--output", help="Folder of the figures.", metavar="DIR")] = Path("figures"),
+    only: Annotated[
+        str | None, typer.Option("--only", help="Only these, by name; see `adept-bench list figures`.", metavar="NAME")
+    ] = None,
+    format: Annotated[
+        str, typer.Option("--format", help="Some of png, svg and pdf; the numbers always come as CSV.", metavar="F,F")
+    ] = "png,svg",
+    preset: Annotated[str | None, typer.Option("--preset", help="Only this preset.", metavar="P")] = None,
+    suite: Annotated[str | None, typer.Option("--suite", help="Only this suite.", metavar="S")] = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Render figures and tables from stored results: OUTPUT/PRESET/SUITE/NAME.png, .svg, .csv, and manifest.json.
+
+    What cannot be rendered is named on stderr with what is missing. A file that would not change is not touched.
+    """
+    formats = _formats(format)
+    _check_folder(output)
+    from adept_bench.figures import manifest
+    from adept_bench.figures.collect import collect
+    from adept_bench.figures.render import chosen, render
+    from adept_bench.progress import reporter
+
+    kinds = chosen(split_names(only))
+    outcomes = render(collect(results, preset, suite), kinds, formats)
+    exported = [outcome.exported for outcome in outcomes if outcome.exported]
+    missing = [outcome for outcome in outcomes if not outcome.exported]
+    if not exported:
+        raise InputError(f"figures: nothing can be shown from {str(results)!r}: {_reasons(missing)[0]}")
+    for line in _reasons(missing):
+        reporter().log(f"not rendered: {line}")
+    reasons = {f"{outcome.place}/{outcome.name}": outcome.reason for outcome in missing}
+    everything = only is None and preset is None and suite is None
+    try:
+        _, removed = manifest.update(output, exported, reasons, everything)
+    except OSError as error:
+        raise InputError(f"--output: {error.filename or output} cannot be written: {error.strerror}") from None
+    for one in exported:
+        shown = [name for name in one.files if name.endswith(tuple(formats))] or list(one.files)
+        count = len(one.sources)
+        print(f"{output / one.place / shown[0]}  {count} result file{'' if count == 1 else 's'}")
+    for name in removed:
+        reporter().log(f"removed {output / name}: not what the results give any more")
+    if faults := [outcome for outcome in missing if outcome.trace]:
+        if state.debug:
+            print("\n".join(outcome.trace for outcome in faults), file=sys.stderr)
+        raise typer.Exit(FAILED)
+
+
+def _formats(value: str) -> tuple[str, ...]:
+    from adept_bench.figures.export import FORMATS
+
+    names = split_names(value) or []
+    for name in names:
+        if name not in FORMATS:
+            raise unknown_name("--format", "format", name, FORMATS)
+    if not names:
+        raise InputError(f"--format: no format in {value!r}; expected some of: {', '.join(FORMATS)}")
+    return tuple(name for name in FORMATS if name in names)
+
+
+def _check_folder(output: Path) -> None:
+    """Before the work: raise InputError where `output` is no folder or could not become one."""
+    import os
+
+    if output.exists() and not output.is_dir():
+        raise InputError(f"--output: {str(output)!r} is a file; expected a folder")
+    there = next(place for place in (output, *output.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"--output: {str(there)!r} is no folder that can be written to")
+
+
+def _reasons(missing: Sequence[Outcome]) -> list[str]:
+    """A line for each pair and reason: what could not be rendered, and what is missing."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for outcome in missing:
+        reason = outcome.reason.removeprefix(f"{outcome.name}: ")
+        found.setdefault((outcome.place, reason), []).append(outcome.name)
+    return [f"{', '.join(names)} of {place}: {reason}" for (place, reason), names in found.items()]
