@@ -68,8 +68,6 @@ def test_the_commands_on_stored_results_run(line, folder):
     arguments[arguments.index("--results") + 1] = str(ROOT / "results")
     if arguments[0] == "figures":
         arguments += ["--only", "retention", "--preset", "lab", "--suite", "medical"]
-    if arguments[0] == "report":
-        arguments += ["--preset", "lab-redundant"]
     _succeeds(arguments, folder)
 
 

@@ -1,10 +1,10 @@
 """Word problems with worked steps: the lab's mathematics.
 
 The base has seen one-step sums; the mathematics corpus adds two-step problems and products over few numbers. These are
-split by their stories (a hash of template, numbers, job and food): no problem that is asked about occurs in a corpus, but
-its numbers do, in other stories. Sums of unseen numbers are beyond a model of this size (docs/lab.md), so that what is
-asked is whether the tables of the new operations are learned and found again in another story. The base's one-step sums
-are split by their numbers.
+split by their stories (a hash of template, numbers, job and food): no problem that is asked about occurs in a corpus,
+but its numbers do, in other stories. Sums of unseen numbers are beyond a model of this size (docs/lab.md), so what is
+asked is whether the tables of the new operations are learned and found again in another story. The base's one-step
+sums are split by their numbers.
 """
 
 from __future__ import annotations

@@ -1,0 +1,63 @@
+"""figures/ is exactly what the command renders from results/."""
+
+import json
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import image
+
+from adept_bench.__main__ import main
+
+ROOT = Path(__file__).parents[2]
+COMMITTED = ROOT / "figures"
+MANIFEST = json.loads((COMMITTED / "manifest.json").read_text(encoding="utf-8"))
+DRAWN_WITH = {entry["matplotlib"] for entry in MANIFEST["figures"].values()}
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    """The same command as the maintainers', on the committed results."""
+    output = tmp_path_factory.mktemp("figures")
+    assert main(["figures", "--results", str(ROOT / "results"), "--output", str(output), "--quiet"]) == 0
+    return output
+
+
+def _files(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_same_files(rendered):
+    assert _files(rendered) == _files(COMMITTED)
+
+
+def test_numbers_tables_and_sources_are_the_same_to_the_byte(rendered):
+    compared = [name for name in _files(COMMITTED) if name.endswith((".csv", ".md", ".tex"))]
+    assert len(compared) > 30
+    for name in compared:
+        assert (rendered / name).read_bytes() == (COMMITTED / name).read_bytes(), name
+    again = json.loads((rendered / "manifest.json").read_text(encoding="utf-8"))
+    for manifest in (again, MANIFEST):
+        for entry in manifest["figures"].values():
+            entry.pop("matplotlib", None)
+    assert again == MANIFEST
+
+
+def test_pictures_are_the_same(rendered):
+    if {matplotlib.__version__} != DRAWN_WITH:
+        pytest.skip(f"drawn with matplotlib {', '.join(DRAWN_WITH)}; another version may set text otherwise")
+    for name in sorted(name for name in _files(COMMITTED) if name.endswith(".png")):
+        mine, theirs = image.imread(rendered / name), image.imread(COMMITTED / name)
+        assert mine.shape == theirs.shape, name
+        # fonts are rasterised by the machine's libraries: single pixels at the edges of letters may differ
+        assert np.mean(np.abs(mine - theirs) > 0.1) < 0.002, name
+
+
+def test_there_are_enough_and_each_names_its_results():
+    assert len({name.rsplit("/", 1)[1] for name in MANIFEST["figures"]}) >= 12
+    for entry in MANIFEST["figures"].values():
+        assert entry["caption"]
+        assert entry["sources"]
+        for source in entry["sources"]:
+            assert (ROOT / "results" / source).is_file()
