@@ -12,7 +12,7 @@ from adept_bench.lab import arithmetic, render
 from adept_bench.lab.world import WORLD_SEED, Entity, world
 
 CHOICES = 16
-MATH_ITEMS = {"test": 300, "validation": 150}  # of 308 sets of numbers, each asked once
+MATH_ITEMS = {"test": 640, "validation": 160}
 
 # task: population and split of the entities it asks about
 _QUESTIONS = {
@@ -55,12 +55,12 @@ def _questions(entities: Sequence[Entity], rng: random.Random) -> list[dict[str,
 
 def _sums(split: str, generated: bool, rng: random.Random) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
-    seen: set[tuple[str, int, int, int]] = set()
+    seen: set[str] = set()
     while len(items) < MATH_ITEMS[split]:
         problem = arithmetic.problem(rng, arithmetic.NEW, split)
-        if problem.numbers in seen:
+        if problem.text in seen:
             continue
-        seen.add(problem.numbers)
+        seen.add(problem.text)
         item: dict[str, Any] = {"id": f"sum/{len(items)}"}
         if generated:
             item |= {"question": f"Problem: {problem.text} Steps:", "answer": str(problem.answer)}

@@ -17,6 +17,7 @@ from adept_bench.errors import InputError
 from adept_bench.probing.layers import LayerImportance, probe_layers
 from adept_bench.probing.loss import make_batch
 from adept_bench.probing.prefix import SharedForward
+from adept_bench.progress import Silent
 
 LAYERS = 5
 SHAPE = {"vocab_size": 61, "hidden_size": 16, "num_hidden_layers": LAYERS, "num_attention_heads": 4}
@@ -159,6 +160,7 @@ def test_a_forward_that_does_more_between_its_layers_is_measured_by_whole_passes
     monkeypatch.setattr(LlamaModel, "forward", forward_with_more)
     model, texts = build("llama"), documents(5)
     lines = []
+    monkeypatch.setattr("adept_bench.progress._current", Silent())  # whatever an earlier command chose
     monkeypatch.setattr("adept_bench.progress.Silent.log", lambda self, line: lines.append(line))
     result = probe_layers(model, texts, batch_size=2)
     assert "whole passes" in lines[0]

@@ -124,9 +124,8 @@ def test_the_headline_is_what_the_files_say(real_page):
 
     difference = sum(mean("adept", seed) - mean("full", seed) for seed in seeds) / len(seeds)
     score = sum(mean("adept", seed) for seed in seeds) / len(seeds)
-    row = real_page.read_text(encoding="utf-8").split(">general</th>")[1].split("</tr>")[0]
-    assert f">{score:.1f}<" in row
-    assert f">{difference:+.1f} [" in row
+    rows = [part.split("</tr>")[0] for part in real_page.read_text(encoding="utf-8").split(">general</th>")[1:]]
+    assert any(f">{score:.1f}<" in row and f">{difference:+.1f} [" in row for row in rows)
 
 
 def test_images_decode(results, kinds, outline):
