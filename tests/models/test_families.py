@@ -50,6 +50,9 @@ FAMILIES = {
     "granite": ("granite", {"residual_multiplier": 0.3}, PROJECTIONS),
     "smollm3": ("smollm3", {"no_rope_layer_interval": 3}, PROJECTIONS),
     "starcoder2": ("starcoder2", {"use_bias": True}, with_biases("self_attn.o_proj", "mlp.c_proj")),
+    "stablelm": ("stablelm", {"use_qkv_bias": True}, PROJECTIONS),
+    "cohere": ("cohere", {"logit_scale": 0.5}, PROJECTIONS),
+    "glm4": ("glm4", {"head_dim": 8}, {"post_self_attn_layernorm.weight", "post_mlp_layernorm.weight"}),
     "gpt2": (
         "gpt2",
         {"n_embd": 32, "n_layer": 4, "n_head": 4, "n_positions": 64},
@@ -171,6 +174,30 @@ def test_expanded_model_is_the_base_and_its_copies_can_learn(name: str) -> None:
             assert gradient is not None, (place, writer)
             assert gradient.abs().max() > 0, (place, writer)
             assert gradient.isfinite().all()
+
+    # and a step of training changes what the model computes
+    with torch.no_grad():
+        before = expanded(input_ids=tokens, use_cache=False).logits
+        for place in expansion.copies:
+            for parameter in found.layers[place].parameters():
+                if parameter.grad is not None:
+                    parameter -= 0.1 * parameter.grad.sign()
+        assert not torch.allclose(expanded(input_ids=tokens, use_cache=False).logits, before)
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "mamba"])
+def test_left_padding_is_as_in_the_base(name: str) -> None:
+    """Mamba is left out: a state-space model has no attention mask to speak of."""
+    base = build(name)
+    expanded = copy.deepcopy(base)
+    expand(expanded, [0, 2])
+    tokens = torch.randint(3, 96, (2, 9), generator=torch.Generator().manual_seed(2))
+    mask = torch.ones_like(tokens)
+    mask[1, :4] = 0
+    arguments = {"input_ids": tokens, "attention_mask": mask, "use_cache": False}
+    with torch.no_grad():
+        mine, theirs = expanded(**arguments).logits, base(**arguments).logits
+    assert torch.equal(mine[mask.bool()], theirs[mask.bool()])
 
 
 @pytest.mark.parametrize("name", ["qwen3", "gemma2", "gpt2", "qwen3-moe"])
