@@ -23,12 +23,14 @@ class Choice:
         return len(self.layers)
 
 
-def k_of_share(share: float, layer_parameters: float, base_parameters: int, layers: int) -> int:
-    """The most copies whose parameters are at most `share` (0 to 1) of the expanded model's; at least 1.
+def k_of_share(share: float, layer_parameters: float, base_parameters: int, layers: int, *, added: bool = True) -> int:
+    """The most layers whose parameters are at most `share` (0 to 1) of the model's; at least 1.
 
-    k * a / (N + k * a) <= share, a the parameters of a layer (their mean) and N those of the base.
+    Added: k * a / (N + k * a) <= share, a the parameters of a layer (their mean) and N those of the base. Layers of the
+    base itself: k * a / N <= share.
     """
-    most = int(share * base_parameters / (layer_parameters * (1 - share)) + 1e-9)
+    whole = base_parameters / (1 - share) if added else base_parameters
+    most = int(share * whole / layer_parameters + 1e-9)
     return max(1, min(layers, most))
 
 

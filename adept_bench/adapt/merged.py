@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adept_bench import __version__
+from adept_bench.adapt.output import free_output
 from adept_bench.errors import InputError
 from adept_bench.files import write_json, write_whole
 from adept_bench.progress import reporter
@@ -30,15 +31,13 @@ def merge_checkpoints(
     `corpora`: files or Hub ids that every model's and the merged one's mean document loss is measured on, in nats a
     token (the first documents at even distances; documents the models trained on count as seen). Raises InputError.
     """
-    from adept_bench.models.checkpoints import load_tokenizer, quiet_transformers
-    from adept_bench.models.exporting import check_output
+    from adept_bench.models.checkpoints import quiet_transformers
     from adept_bench.models.merging import describe, merge
 
-    output = Path(output).expanduser()
-    check_output(output)
+    output = free_output(output)
     parts = [describe(folder) for folder in folders]
+    tokenizer = _tokenizer(parts[0].folder, bool(corpora), trust_remote_code)
     model, plan = merge(folders, weights, trust_remote_code=trust_remote_code)
-    tokenizer = load_tokenizer(str(parts[0].folder), trust_remote_code=trust_remote_code, ensure_pad=False)
     losses = _losses(folders, model, tokenizer, corpora, trust_remote_code)
     record: dict[str, Any] = {
         "models": [str(part.folder) for part in parts],
@@ -51,7 +50,8 @@ def merge_checkpoints(
         temporary.mkdir(parents=True)
         with quiet_transformers():
             model.save_pretrained(temporary)
-            tokenizer.save_pretrained(temporary)
+            if tokenizer is not None:
+                tokenizer.save_pretrained(temporary)
         write_json(temporary / "merge.json", record)
         if plan is not None:
             copies = {"layers": list(plan.sources), "copies": list(plan.copies), "base_layers": plan.base_layers}
@@ -67,6 +67,19 @@ def merge_checkpoints(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return _lines(record, plan)
+
+
+def _tokenizer(folder: Path, needed: bool, trust_remote_code: bool) -> Any:
+    """The tokenizer as stored; None where there is none and none is needed."""
+    from adept_bench.models.checkpoints import load_tokenizer
+
+    try:
+        return load_tokenizer(str(folder), trust_remote_code=trust_remote_code, ensure_pad=False)
+    except InputError as error:
+        if needed:
+            raise
+        reporter().log(f"no tokenizer is written: {error}")
+        return None
 
 
 def _losses(

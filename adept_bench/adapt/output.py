@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,25 @@ if TYPE_CHECKING:
     from adept_bench.suite.trained import Trained
 
 RECORD = "adaptation.json"
+
+
+def free_output(output: str | Path) -> Path:
+    """The folder to write, as an absolute path.
+
+    For use before any work: raises InputError unless it is new or empty, not the working folder, and can be written.
+    """
+    from adept_bench.models.exporting import check_output
+
+    found = Path(output).expanduser().resolve()
+    check_output(found)
+    if found == Path.cwd():
+        raise InputError(f"--output: {output} is the working folder; expected a new or empty folder below or beside it")
+    try:
+        found.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=found.parent).close()
+    except OSError as error:
+        raise InputError(f"--output: cannot write {found}: {error.strerror or error}") from None
+    return found
 
 
 def write_adapted(trained: Trained, inputs: Inputs, summary: dict[str, Any], output: Path) -> None:
@@ -33,7 +53,7 @@ def write_adapted(trained: Trained, inputs: Inputs, summary: dict[str, Any], out
         temporary.mkdir(parents=True)
         with quiet_transformers():
             model.to(dtype=_stored_dtype(inputs, model)).save_pretrained(temporary)
-            inputs.tokenizer.save_pretrained(temporary)
+            _tokenizer_as_stored(inputs).save_pretrained(temporary)
         write_json(temporary / RECORD, {"adept_bench": __version__, **summary})
         if trained.edit.expansion is not None:
             write_json(temporary / "expansion.json", expansion_record(trained, inputs))
@@ -63,19 +83,31 @@ def expansion_record(trained: Trained, inputs: Inputs) -> dict[str, Any]:
     }
 
 
+def _tokenizer_as_stored(inputs: Inputs) -> Any:
+    """Without the padding token that training may have needed: padding with the end token would hide it from labels."""
+    from adept_bench.models.checkpoints import load_tokenizer
+
+    source = inputs.config.model
+    return load_tokenizer(
+        inputs.place, revision=source.revision, trust_remote_code=source.trust_remote_code, ensure_pad=False
+    )
+
+
 def _stored_dtype(inputs: Inputs, model: Any) -> Any:
-    """The type the base checkpoint is stored in, where its configuration says."""
+    source = inputs.config.model
+    return stored_dtype(inputs.place, source.revision, source.trust_remote_code) or model.dtype
+
+
+def stored_dtype(place: str, revision: str | None = None, trust_remote_code: bool = False) -> Any:
+    """The type a checkpoint is stored in as its configuration says, a torch.dtype; None where it does not say."""
     import torch
     from transformers import AutoConfig
 
-    source = inputs.config.model
-    config = AutoConfig.from_pretrained(
-        inputs.place, revision=source.revision, trust_remote_code=source.trust_remote_code
-    )
+    config = AutoConfig.from_pretrained(place, revision=revision, trust_remote_code=trust_remote_code)
     stored = getattr(config.get_text_config(), "dtype", None) or getattr(config, "dtype", None)
     if isinstance(stored, str):
         stored = getattr(torch, stored, None)
-    return stored if isinstance(stored, torch.dtype) else model.dtype
+    return stored if isinstance(stored, torch.dtype) else None
 
 
 def card(summary: dict[str, Any]) -> str:

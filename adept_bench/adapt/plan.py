@@ -108,8 +108,11 @@ def make_plan(
     steps = max(1, passes * sequences // batch)
     sizes = [sum(p.numel() for p in layer.parameters()) for layer in _layers(model)]
     total = sum(p.numel() for p in model.parameters())
-    copies = k if k is not None else k_of_share(budget, sum(sizes) / len(sizes), total, len(sizes))
-    kind = kind_of(method)
+    kind, mean = kind_of(method), sum(sizes) / len(sizes)
+    if k is not None and k > len(sizes):
+        raise InputError(f"--k: {k} is more than the model's {len(sizes)} layers; expected 1 to {len(sizes)}")
+    added = kind == "added"
+    copies = k if k is not None else k_of_share(budget, mean, total, len(sizes), added=added)
     rate = learning_rate or float(f"{RATES[kind] * RATE_WIDTH / text.hidden_size:.2g}")
     reasons = {
         "training.length": f"the model's context, at most {LONGEST}, and a fraction of a small corpus",
@@ -118,7 +121,7 @@ def make_plan(
         "training.learning_rate": "set"
         if learning_rate
         else f"{RATES[kind]:g} at width {RATE_WIDTH} (the lab's choice, {kind} trains), falling as 1 / width",
-        "options.k": "set" if k is not None else f"at most {budget:.0%} of the parameters train",
+        "options.k": _why_k(kind, k, budget, copies * mean / (total + added * copies * mean)),
         "options.refresh_every": "the paper's 500 steps, at most a quarter of the run",
     }
     preset = Preset(
@@ -140,6 +143,16 @@ def make_plan(
     )
     config = RunConfig.model_validate(_resolved(preset, overrides))
     return Plan(config, {name: why for name, why in reasons.items() if not _set_by_hand(name, overrides)})
+
+
+def _why_k(kind: str, k: int | None, budget: float, share: float) -> str:
+    if kind == "everything":
+        return "of no use where everything trains"
+    if k is not None:
+        return "set"
+    if share > budget:
+        return f"one layer is the least: {share:.1%} of the parameters train, above the budget of {budget:.1%}"
+    return f"{share:.1%} of the parameters train, within the budget of {budget:.1%}"
 
 
 def with_layers(config: RunConfig, layers: Sequence[int]) -> RunConfig:

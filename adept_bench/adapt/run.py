@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from adept_bench.adapt.layers import Choice, choose, k_of_share
-from adept_bench.adapt.output import write_adapted
+from adept_bench.adapt.output import free_output, stored_dtype, write_adapted
 from adept_bench.adapt.plan import BUDGET, Plan, check_probe_corpus, make_plan, with_layers
 from adept_bench.config.schema import MethodOptions, ModelConfig
 from adept_bench.errors import InputError
@@ -50,12 +50,10 @@ def adapt(
     """
     from adept_bench.methods.registry import get
     from adept_bench.models.checkpoints import model_hash
-    from adept_bench.models.exporting import check_output
     from adept_bench.suite.base import BaseMeasurements
     from adept_bench.suite.cell import Spec
 
-    output = Path(output).expanduser()
-    check_output(output)
+    output = free_output(output)
     if not 0 < budget < 1:
         raise InputError(f"--budget: {budget} is not a share; expected a number between 0 and 1 such as {BUDGET}")
     definition = get(method, MethodOptions(), "--method")
@@ -63,8 +61,9 @@ def adapt(
         raise InputError(f"--method: {method} trains nothing; expected another method")
     check_probe_corpus(definition, probe_corpus)
     work = output.parent / f".{output.name}.adapt"
-    source = ModelConfig(source=model, revision=revision, trust_remote_code=trust_remote_code, dtype=_dtype())
     model_hash(model, revision)  # a missing model is named before anything is read
+    dtype = _dtype(model, revision, trust_remote_code)
+    source = ModelConfig(source=model, revision=revision, trust_remote_code=trust_remote_code, dtype=dtype)
     plan = _plan(definition, source, corpus, probe_corpus, k, budget, learning_rate, overrides)
     base = BaseMeasurements(Spec(plan.config, method, seed, None).inputs, work / "base")
     choice = None
@@ -155,15 +154,18 @@ def estimated_tokens(tokenizer: Any, corpus: str) -> int:
 
     found = open_corpus(corpus, option="--corpus", load_tokenizer=lambda: tokenizer)
     sample = found.sample(SAMPLE).texts
-    counted = sum(len(tokenizer(text).input_ids) for text in sample)
+    counted = sum(len(tokenizer(text, verbose=False).input_ids) for text in sample)
     return int(counted * found.describe()["characters"] / max(1, sum(map(len, sample))))
 
 
-def _dtype() -> Literal["float32", "bfloat16"]:
-    """float32 on the CPU; on a GPU bfloat16, the type checkpoints are stored in."""
+def _dtype(model: str, revision: str | None, trust_remote_code: bool) -> Literal["float32", "bfloat16"]:
+    """bfloat16 on a GPU where the checkpoint is; else float32, which holds every stored weight exactly."""
+    import torch
+
     from adept_bench.suite.machine import device
 
-    return "bfloat16" if device() == "cuda" else "float32"
+    stored = stored_dtype(model, revision, trust_remote_code)
+    return "bfloat16" if device() == "cuda" and stored == torch.bfloat16 else "float32"
 
 
 def _auto(plan: Plan, method: Method, base: BaseMeasurements, budget: float, time_budget: float | None) -> Choice:

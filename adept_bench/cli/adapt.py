@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -42,8 +43,10 @@ def adapt_command(
     Interrupted, the same command goes on. Losses before and after are of documents held out of training.
     """
     copies = _k(k)
-    if learning_rate is not None and learning_rate <= 0:
+    if learning_rate is not None and not (math.isfinite(learning_rate) and learning_rate > 0):
         raise InputError(f"--learning-rate: {learning_rate:g} is not valid; expected a number above 0")
+    if time_budget is not None and not (math.isfinite(time_budget) and time_budget > 0):
+        raise InputError(f"--time-budget: {time_budget:g} is not valid; expected a share above 0 such as 0.5")
     if time_budget is not None and copies != "auto":
         raise InputError(f"--time-budget: {time_budget:g} is only used with --k auto; add it or leave this out")
 

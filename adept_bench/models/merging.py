@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ def check_weights(weights: Sequence[float] | None, count: int) -> list[float]:
         return [1 / count] * count
     if len(weights) != count:
         raise InputError(f"--weights: {len(weights)} given for {count} models; expected one a model")
-    if min(weights) < 0 or not sum(weights) > 0:
+    if not all(map(math.isfinite, weights)) or min(weights) < 0 or not sum(weights) > 0:
         raise InputError(f"--weights: {', '.join(map(str, weights))}; expected numbers from 0 that are not all 0")
     return [weight / sum(weights) for weight in weights]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adept_bench.corpora.identity import known_file_hash
+from adept_bench.errors import InputError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -125,6 +126,11 @@ class Inputs:
         data = self.config.data
         found: dict[str, Corpus] = {}
         for name, (_, rest) in self._parts.items():
+            if len(set(rest.texts)) < 2:
+                raise InputError(
+                    f"data.{name}: {rest.source}: {len(rest.texts)} documents are held out of so small a corpus; expected "
+                    f"two or more, which about 20 distinct documents give, or data.{name}_heldout"
+                )
             held, validation = split_held_out(rest, fraction=1 / 3, minimum=1, maximum=len(rest.texts))
             for part, corpus in (("heldout", held), ("validation", validation)):
                 found[f"{name}_{part}"] = corpus_of(rest.source, spread(corpus.texts, data.heldout_documents))

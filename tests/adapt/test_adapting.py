@@ -83,6 +83,9 @@ def test_without_a_probe_corpus_only_methods_that_need_none_run(call, tmp_path, 
         (["--method", "full", "--k", "auto"], "--k: auto"),
         (["--budget", "1.5"], "--budget"),
         (["--time-budget", "0.5"], "--k auto"),
+        (["--time-budget", "-1", "--k", "auto"], "--time-budget"),
+        (["--learning-rate", "nan"], "--learning-rate"),
+        (["--method", "lora", "--k", "9"], "more than the model's 4 layers"),
         (["--set", "options.kk=3"], "options.k"),
         (["--learning-rate", "-1"], "--learning-rate"),
     ],
@@ -101,6 +104,33 @@ def test_a_folder_with_something_in_it_is_left_alone(call, tmp_path, capsys):
     assert main(call("out")) == 2
     assert "not empty" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.txt"]
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(call, tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.chdir(empty)
+    for output, expected in (("file/x", "cannot write"), ("empty", "working folder"), ("empty/.", "working folder")):
+        assert main(call(output)) == 2
+        assert expected in capsys.readouterr().err
+    assert not list(empty.iterdir())
+
+
+def test_a_budget_below_one_layer_is_said_to_be_exceeded(call, tmp_path):
+    assert main(call("out", "--method", "llama-pro", "--budget", "0.01", "--quiet")) == 0
+    record = json.loads((tmp_path / "out" / "adaptation.json").read_text(encoding="utf-8"))
+    assert "one layer is the least" in record["reasons"]["options.k"]
+    assert record["trained"]["trainable_fraction"] > 0.01
+
+
+def test_the_tokenizer_comes_out_as_it_went_in(call, tmp_path, tiny_model):
+    assert main(call("out", "--method", "full", "--quiet")) == 0
+    before, after = (
+        json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        for folder in (tiny_model, tmp_path / "out")
+    )
+    assert before.get("pad_token") == after.get("pad_token")
 
 
 def test_auto_chooses_layers_and_says_why(call, tmp_path, capsys):

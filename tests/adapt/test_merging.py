@@ -123,7 +123,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
         merge([a, tmp_path / "none"])
 
 
-@pytest.mark.parametrize("weights", [[1], [1, -1], [0, 0]])
+@pytest.mark.parametrize("weights", [[1], [1, -1], [0, 0], [float("inf"), 1], [float("nan"), 1]])
 def test_weights_are_checked(weights):
     with pytest.raises(InputError, match="--weights"):
         check_weights(weights, 2)
