@@ -128,8 +128,8 @@ class Inputs:
         for name, (_, rest) in self._parts.items():
             if len(set(rest.texts)) < 2:
                 raise InputError(
-                    f"data.{name}: {rest.source}: {len(rest.texts)} documents are held out of so small a corpus; expected "
-                    f"two or more, which about 20 distinct documents give, or data.{name}_heldout"
+                    f"data.{name}: {rest.source}: {len(rest.texts)} documents are held out of so small a corpus; "
+                    f"expected two or more, which about 20 distinct documents give, or data.{name}_heldout"
                 )
             held, validation = split_held_out(rest, fraction=1 / 3, minimum=1, maximum=len(rest.texts))
             for part, corpus in (("heldout", held), ("validation", validation)):
