@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from adept_bench import __version__
-from adept_bench.adapt.output import free_output
 from adept_bench.errors import InputError
 from adept_bench.files import write_json, write_whole
+from adept_bench.models.folders import expansion_record, free_output, new_folder
 from adept_bench.progress import reporter
 
 DOCUMENTS = 100  # of a corpus that losses are measured on
@@ -31,12 +29,14 @@ def merge_checkpoints(
     `corpora`: files or Hub ids that every model's and the merged one's mean document loss is measured on, in nats a
     token (the first documents at even distances; documents the models trained on count as seen). Raises InputError.
     """
-    from adept_bench.models.checkpoints import quiet_transformers
+    from adept_bench.models.checkpoints import quiet_transformers, stored_tokenizer
     from adept_bench.models.merging import describe, merge
 
     output = free_output(output)
     parts = [describe(folder) for folder in folders]
-    tokenizer = _tokenizer(parts[0].folder, bool(corpora), trust_remote_code)
+    tokenizer = stored_tokenizer(str(parts[0].folder), trust_remote_code=trust_remote_code)
+    if corpora and tokenizer is None:
+        raise InputError(f"--corpora: {parts[0].folder} has no tokenizer to read them with; leave this option out")
     model, plan = merge(folders, weights, trust_remote_code=trust_remote_code)
     losses = _losses(folders, model, tokenizer, corpora, trust_remote_code)
     record: dict[str, Any] = {
@@ -45,41 +45,20 @@ def merge_checkpoints(
         "losses": losses,
         "adept_bench": __version__,
     }
-    temporary = output.parent / f".{output.name}.{os.getpid()}.tmp"
-    try:
-        temporary.mkdir(parents=True)
+    with new_folder(output) as temporary:
         with quiet_transformers():
             model.save_pretrained(temporary)
             if tokenizer is not None:
                 tokenizer.save_pretrained(temporary)
         write_json(temporary / "merge.json", record)
         if plan is not None:
-            copies = {"layers": list(plan.sources), "copies": list(plan.copies), "base_layers": plan.base_layers}
-            base = {"base": None, "base_hash": parts[0].base_hash, "selection": {"select": "union of the merged"}}
-            expansion = {**base, **copies, "certificate": None, "adept_bench": __version__}
-            write_json(temporary / "expansion.json", expansion)
+            selection = {"select": "union of the merged"}
+            copies = expansion_record(
+                plan, base=None, base_hash=parts[0].base_hash, selection=selection, certificate=None
+            )
+            write_json(temporary / "expansion.json", copies)
         write_whole(temporary / "README.md", _card(record))
-        if output.is_dir():
-            output.rmdir()
-        os.replace(temporary, output)
-    except OSError as error:
-        raise InputError(f"--output: cannot write {output}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return _lines(record, plan)
-
-
-def _tokenizer(folder: Path, needed: bool, trust_remote_code: bool) -> Any:
-    """The tokenizer as stored; None where there is none and none is needed."""
-    from adept_bench.models.checkpoints import load_tokenizer
-
-    try:
-        return load_tokenizer(str(folder), trust_remote_code=trust_remote_code, ensure_pad=False)
-    except InputError as error:
-        if needed:
-            raise
-        reporter().log(f"no tokenizer is written: {error}")
-        return None
 
 
 def _losses(

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adept_bench import __version__
 from adept_bench.adapt.summary import lines
-from adept_bench.errors import InputError
 from adept_bench.files import write_json, write_whole
+from adept_bench.models.folders import expansion_record, new_folder
 
 if TYPE_CHECKING:
     from adept_bench.suite.inputs import Inputs
@@ -20,77 +17,32 @@ if TYPE_CHECKING:
 RECORD = "adaptation.json"
 
 
-def free_output(output: str | Path) -> Path:
-    """The folder to write, as an absolute path.
-
-    For use before any work: raises InputError unless it is new or empty, not the working folder, and can be written.
-    """
-    from adept_bench.models.exporting import check_output
-
-    found = Path(output).expanduser().resolve()
-    check_output(found)
-    if found == Path.cwd():
-        raise InputError(f"--output: {output} is the working folder; expected a new or empty folder below or beside it")
-    try:
-        found.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=found.parent).close()
-    except OSError as error:
-        raise InputError(f"--output: cannot write {found}: {error.strerror or error}") from None
-    return found
-
-
 def write_adapted(trained: Trained, inputs: Inputs, summary: dict[str, Any], output: Path) -> None:
     """Write model (in the base checkpoint's dtype, adapters folded in), tokenizer, generation configuration, chat
     template, adaptation.json, expansion.json where layers were inserted, and README.md to the folder `output`, whole.
 
     Raises InputError where it cannot be written; nothing is left behind then.
     """
-    from adept_bench.models.checkpoints import quiet_transformers
+    from adept_bench.models.checkpoints import quiet_transformers, stored_tokenizer
 
-    model = trained.evaluable()
-    temporary = output.parent / f".{output.name}.{os.getpid()}.tmp"
-    try:
-        temporary.mkdir(parents=True)
+    model, source, expansion = trained.evaluable(), inputs.config.model, trained.edit.expansion
+    with new_folder(output) as temporary:
         with quiet_transformers():
             model.to(dtype=_stored_dtype(inputs, model)).save_pretrained(temporary)
-            _tokenizer_as_stored(inputs).save_pretrained(temporary)
+            # without the padding token that training may have needed: padding with the end token hides it from labels
+            tokenizer = stored_tokenizer(inputs.place, source.revision, source.trust_remote_code)
+            tokenizer.save_pretrained(temporary)
         write_json(temporary / RECORD, {"adept_bench": __version__, **summary})
-        if trained.edit.expansion is not None:
-            write_json(temporary / "expansion.json", expansion_record(trained, inputs))
+        if expansion is not None:
+            record = expansion_record(
+                expansion,
+                base=source.source,
+                base_hash=inputs.model_hash,
+                selection=trained.edit.description,
+                certificate=trained.certificate,
+            )
+            write_json(temporary / "expansion.json", record)
         write_whole(temporary / "README.md", card(summary))
-        if output.is_dir():
-            output.rmdir()  # it is empty, or `check_output` had refused it
-        os.replace(temporary, output)
-    except OSError as error:
-        raise InputError(f"--output: cannot write {output}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def expansion_record(trained: Trained, inputs: Inputs) -> dict[str, Any]:
-    """Where the copies are, as `expand` records it."""
-    expansion = trained.edit.expansion
-    assert expansion is not None
-    return {
-        "base": inputs.config.model.source,
-        "base_hash": inputs.model_hash,
-        "base_layers": expansion.base_layers,
-        "layers": list(expansion.sources),
-        "copies": list(expansion.copies),
-        "selection": trained.edit.description,
-        "certificate": trained.certificate,
-        "adept_bench": __version__,
-    }
-
-
-def _tokenizer_as_stored(inputs: Inputs) -> Any:
-    """Without the padding token that training may have needed: padding with the end token would hide it from labels."""
-    from adept_bench.models.checkpoints import load_tokenizer
-
-    source = inputs.config.model
-    return load_tokenizer(
-        inputs.place, revision=source.revision, trust_remote_code=source.trust_remote_code, ensure_pad=False
-    )
 
 
 def _stored_dtype(inputs: Inputs, model: Any) -> Any:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from adept_bench.adapt.layers import Choice, choose, k_of_share
-from adept_bench.adapt.output import free_output, stored_dtype, write_adapted
+from adept_bench.adapt.output import stored_dtype, write_adapted
 from adept_bench.adapt.plan import BUDGET, Plan, check_probe_corpus, make_plan, with_layers
 from adept_bench.config.schema import MethodOptions, ModelConfig
 from adept_bench.errors import InputError
+from adept_bench.models.folders import free_output
 from adept_bench.progress import reporter
 
 if TYPE_CHECKING:

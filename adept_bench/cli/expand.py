@@ -72,9 +72,10 @@ def expand_command(
 
     use(for_terminal(quiet))
     named = _named_layers(layers, select, k, corpus)
-    from adept_bench.models.exporting import check_output, expand_checkpoint
+    from adept_bench.models.exporting import expand_checkpoint
+    from adept_bench.models.folders import free_output
 
-    check_output(output)
+    free_output(output)
     done = expand_checkpoint(
         model,
         output,

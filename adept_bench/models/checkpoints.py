@@ -14,6 +14,7 @@ from torch import nn
 from adept_bench.errors import InputError, nearest, unknown_name
 from adept_bench.files import cache_root, content_hash, file_hash, write_json
 from adept_bench.models.anatomy import decoder_layers
+from adept_bench.progress import reporter
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -104,6 +105,15 @@ def load_tokenizer(
     if ensure_pad and tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token or tokenizer.convert_ids_to_tokens(0)
     return tokenizer
+
+
+def stored_tokenizer(source: str, revision: str | None = None, trust_remote_code: bool = False) -> Any:
+    """The tokenizer as stored, with no padding token added; None, and a line in the log, where there is none."""
+    try:
+        return load_tokenizer(source, revision=revision, trust_remote_code=trust_remote_code, ensure_pad=False)
+    except InputError as error:
+        reporter().log(f"no tokenizer is written: {error}")
+        return None
 
 
 def model_hash(source: str, revision: str | None = None) -> str:

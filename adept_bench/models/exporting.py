@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gc
-import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,10 @@ from adept_bench.errors import InputError, unknown_name
 from adept_bench.files import write_json, write_whole
 from adept_bench.models.anatomy import decoder_layers, probe_tokens, text_config
 from adept_bench.models.certificate import certify_expansion, holds, reference
-from adept_bench.models.checkpoints import DTYPES, load_model, load_tokenizer, model_hash, quiet_transformers
+from adept_bench.models.checkpoints import DTYPES, load_model, model_hash, quiet_transformers, stored_tokenizer
 from adept_bench.models.expansion import Expansion, expand
 from adept_bench.models.fetching import local_files
+from adept_bench.models.folders import expansion_record, free_output, new_folder
 from adept_bench.models.onelayer import NotStreamable
 from adept_bench.models.sharded import expand_files, read_config
 from adept_bench.models.tensorfiles import Checkpoint, read_checkpoint
@@ -64,11 +63,7 @@ class _Base:
     def load(self) -> tuple[Any, Any]:
         """(model, tokenizer or None: a checkpoint without one can be expanded all the same)."""
         trust = self.trust_remote_code
-        tokenizer = None
-        try:
-            tokenizer = load_tokenizer(self.source, revision=self.revision, trust_remote_code=trust, ensure_pad=False)
-        except InputError as error:
-            reporter().log(f"no tokenizer is written: {error}")
+        tokenizer = stored_tokenizer(self.source, self.revision, trust)
         model = load_model(
             self.source, revision=self.revision, dtype=self.dtype, device=self.device, trust_remote_code=trust
         )
@@ -98,8 +93,7 @@ def expand_checkpoint(
     selection, certificate and its kind) and README.md. Raises InputError for bad input, an output that is not empty,
     and an expansion that is not function-preserving; nothing is left behind then.
     """
-    output = Path(output).expanduser()
-    check_output(output)
+    output = free_output(output)
     base = _Base(source, revision, dtype, device, trust_remote_code)
     _check_options(base, certify)
     folder = local_files(source, revision)
@@ -107,7 +101,7 @@ def expand_checkpoint(
     stored = read_checkpoint(folder)
     kind, why = _kind(base, certify, stored, isinstance(layers, Choice) and layers.needs_model)
     reporter().log(f"certificate: {kind}, {why}")
-    with _new_folder(output) as temporary:
+    with new_folder(output) as temporary:
         if kind == "tensors":
             try:
                 expansion, selection, certificate = _by_tensors(base, stored, layers, temporary)
@@ -126,16 +120,8 @@ def expand_checkpoint(
         if not holds(certificate):
             failed = ", ".join(name for name, value in certificate.items() if value is False)
             raise InputError(f"--model: {source} cannot be expanded: the certificate fails at {failed}")
-        record = {
-            "base": source,
-            "base_hash": base_hash,
-            "base_layers": expansion.base_layers,
-            "layers": list(expansion.sources),
-            "copies": list(expansion.copies),
-            "selection": selection,
-            "certificate": {"kind": kind, "chosen": why} | certificate,
-            "adept_bench": __version__,
-        }
+        proof = {"kind": kind, "chosen": why} | certificate
+        record = expansion_record(expansion, base=source, base_hash=base_hash, selection=selection, certificate=proof)
         write_json(temporary / "expansion.json", record)
         write_whole(temporary / "README.md", _card(source, expansion, selection))
     return Exported(expansion, kind)
@@ -204,29 +190,6 @@ def _fits(stored: Checkpoint) -> bool:
     import psutil
 
     return HELD * stored.size <= psutil.virtual_memory().available
-
-
-@contextmanager
-def _new_folder(output: Path) -> Iterator[Path]:
-    """A temporary folder beside `output` that becomes it, whole, when the block ends well; else it vanishes."""
-    temporary = output.parent / f".{output.name}.{os.getpid()}.tmp"
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
-        yield temporary
-        os.replace(temporary, output)
-    except OSError as error:
-        raise InputError(f"--output: cannot write {output}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def check_output(output: Path, option: str = "--output") -> None:
-    """Raise InputError unless `output` is free: not there, or an empty folder."""
-    if output.is_dir() and any(output.iterdir()):
-        raise InputError(f"{option}: {output} is not empty; expected a new or empty folder")
-    if output.exists() and not output.is_dir():
-        raise InputError(f"{option}: {output} is a file; expected a new or empty folder")
 
 
 def _card(source: str, expansion: Expansion, selection: dict[str, Any]) -> str:
