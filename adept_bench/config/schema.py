@@ -5,7 +5,17 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, PrivateAttr, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from adept_bench.config.names import CORE_METHODS, DEFAULT_PRESET
 
@@ -13,10 +23,24 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0)]
 
 
+def later(default: Any) -> Any:
+    """A setting that came after results were stored: at its default it is left out where a configuration is written, so
+    that a result made before it existed still counts as made with it."""
+    return Field(default, json_schema_extra={"later": True})
+
+
 class Section(BaseModel):
     """A part of the configuration: unknown keys are refused, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = write(self)
+        for name, field in type(self).model_fields.items():
+            if field.json_schema_extra == {"later": True} and getattr(self, name) == field.default:
+                found.pop(name, None)
+        return found
 
 
 class ModelConfig(Section):
@@ -238,7 +262,7 @@ class RunConfig(Section):
     """Options of the methods."""
     selection: SelectionConfig
     """How the learning rate is chosen."""
-    analyses: AnalysesConfig | None = None
+    analyses: AnalysesConfig | None = later(None)
     """What is measured beside tasks and losses. Default: nothing."""
 
 

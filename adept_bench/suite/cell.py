@@ -59,8 +59,6 @@ _IMMATERIAL = {"training": {"learning_rate", "save_every", "gradient_checkpointi
 def resolved(spec: Spec) -> dict[str, Any]:
     """Everything needed to run the cell again: the configuration, what its names stood for, and its learning rate."""
     config = spec.config.model_dump(mode="json", exclude={"selection": True})
-    if config["analyses"] is None:
-        del config["analyses"]
     return {
         **config,
         "method": spec.method,

@@ -69,3 +69,16 @@ def test_merging_keeps_each_leaf_and_where_it_came_from(base, change):
     for at, value in result.items():
         assert value == (ours if at in ours else theirs)[at]
         assert lines[at] == ("change" if at in ours else "base")
+
+
+def test_a_setting_that_came_later_is_written_only_where_it_differs():
+    class Grown(schema.Section):
+        old: int = 1
+        new: int = schema.later(2)
+
+    class Outer(schema.Section):
+        inner: Grown = Grown()
+
+    assert Outer().model_dump() == {"inner": {"old": 1}}
+    assert Outer(inner=Grown(old=1, new=3)).model_dump() == {"inner": {"old": 1, "new": 3}}
+    assert Outer.model_validate_json(Outer().model_dump_json()) == Outer()
