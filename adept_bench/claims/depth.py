@@ -7,21 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from adept_bench.analysis.rankings import ranks, spearman
+
 DRAWS = 19_999
-
-
-def ranks(values: Sequence[float]) -> NDArray[np.float64]:
-    """Ranks from 1; ties share their mean rank."""
-    _, inverse, counts = np.unique(np.asarray(values, dtype=np.float64), return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return (last - (counts - 1) / 2)[inverse]
 
 
 def correlation_with_depth(importance: Sequence[float]) -> float:
     """Spearman's rho of a value a layer with the layer's index; 0 where all values are equal."""
-    mine, depth = _centred(ranks(importance)), _centred(np.arange(len(importance), dtype=np.float64))
-    scale = float(np.sqrt(mine @ mine) * np.sqrt(depth @ depth))
-    return float(mine @ depth) / scale if scale > 0 else 0.0
+    return spearman(importance, range(len(importance))) or 0.0
 
 
 def trend_by_chance(importances: Sequence[Sequence[float]]) -> float:

@@ -10,7 +10,17 @@ from adept_bench.analysis.protocol import group_tasks
 from adept_bench.analysis.table import groups_in_order
 from adept_bench.errors import InputError
 from adept_bench.figures.base import Drawing, FigureKind, MissingError, Table, Value
-from adept_bench.figures.dots import ROW, comparable, dot, groups, method_rows, reference, reference_line, sources
+from adept_bench.figures.dots import (
+    ROW,
+    boxed,
+    comparable,
+    dot,
+    groups,
+    method_rows,
+    reference,
+    reference_line,
+    sources,
+)
 from adept_bench.figures.main_table import marked
 from adept_bench.figures.style import heading, label, new_figure
 from adept_bench.figures.variants import (
@@ -110,15 +120,7 @@ def _panel(axes: Axes, measure: str, of: str, drawn: Sequence[str], found: Found
             continue
         estimate, by_seed = found[method, measure, of]
         dot(axes, row, method, estimate, list(by_seed.values()), factor)
-        axes.annotate(
-            in_words(estimate, factor, digits),
-            (0.5, row - 0.24),
-            xycoords=("axes fraction", "data"),
-            ha="center",
-            va="bottom",
-            fontsize=8,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
-        )
+        boxed(axes, row - 0.24, in_words(estimate, factor, digits), pad=1.0)
     axes.set_ylim(len(drawn) - 0.4, -0.75)
     axes.margins(x=0.08)
     words = f"{of} accuracy, points" if measure == "accuracy" else f"{of} loss, nats a token"

@@ -9,7 +9,7 @@ import numpy as np
 
 from adept_bench.analysis.pilot import made_from, together
 from adept_bench.analysis.table import methods_in_order
-from adept_bench.figures.base import Drawing, FigureKind, MissingError, Table, Value
+from adept_bench.figures.base import Drawing, FigureKind, Table, Value, holding
 from adept_bench.figures.overlaps import STATES, overlap_panel, overlap_rows, overlap_table, overlaps_of
 from adept_bench.figures.style import GREY, INK, colour, heading, label, new_figure
 from adept_bench.results.schema import Activation, Cell
@@ -30,13 +30,13 @@ def draw(cells: Sequence[Cell]) -> Drawing:
 
     Raises MissingError where no cell holds activations.
     """
-    holding = [cell for cell in cells if cell.analyses is not None and cell.analyses.activations]
-    if not holding:
-        raise MissingError(
-            "activations: no cell holds activation densities; expected `analyses.activations` of trained cells of "
-            "suite pilot"
-        )
-    shown = together(holding)
+    found = holding(
+        cells,
+        "activations",
+        "activations: no cell holds activation densities; expected `analyses.activations` of trained cells of "
+        "suite pilot",
+    )
+    shown = together(found)
     rows = _rows(shown)
     figure = new_figure(height=2.5 + 1.0 * len(rows))
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[0.35 + 1.0 * len(rows), 2.2])[:, 0]

@@ -19,6 +19,14 @@ class MissingError(InputError):
     """The cells do not hold what a figure needs; the message says what is missing."""
 
 
+def holding(cells: Sequence[Cell], analysis: str, missing: str) -> list[Cell]:
+    """The cells whose `analyses` have the field `analysis`; MissingError with `missing` where none has."""
+    found = [cell for cell in cells if cell.analyses is not None and getattr(cell.analyses, analysis)]
+    if not found:
+        raise MissingError(missing)
+    return found
+
+
 @dataclass(frozen=True)
 class Table:
     """Column names and rows; None is an empty cell."""

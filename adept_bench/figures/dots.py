@@ -108,6 +108,19 @@ def dot(axes: Axes, row: float, method: str, estimate: Estimate, seeds: Sequence
     )
 
 
+def boxed(axes: Axes, row: float, words: str, pad: float) -> None:
+    """Words above a row, in the middle of the panel, on a white ground that keeps marks from crossing them."""
+    axes.annotate(
+        words,
+        (0.5, row),
+        xycoords=("axes fraction", "data"),
+        ha="center",
+        va="bottom",
+        fontsize=8,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": pad},
+    )
+
+
 def reference_line(axes: Axes, value: float, words: str) -> None:
     """A thin vertical line with its meaning at the top."""
     axes.axvline(value, color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)

@@ -9,7 +9,7 @@ import numpy as np
 
 from adept_bench.analysis.pilot import corpora_in_order, made_from, together
 from adept_bench.analysis.rankings import mean_within
-from adept_bench.figures.base import Drawing, FigureKind, MissingError, Table, Value
+from adept_bench.figures.base import Drawing, FigureKind, MissingError, Table, Value, holding
 from adept_bench.figures.layers import (
     CHOSEN,
     CORPUS_COLOURS,
@@ -39,13 +39,13 @@ def draw(cells: Sequence[Cell]) -> Drawing:
 
     Raises MissingError where no cell holds a stability block, or those that do differ in k or in documents.
     """
-    holding = [cell for cell in cells if cell.analyses is not None and cell.analyses.stability]
-    if not holding:
-        raise MissingError(
-            "ranking_stability: no cell holds bootstrap samples of the layer ranking; expected `analyses.stability` of "
-            "a vanilla cell of suite pilot"
-        )
-    shown = together(holding)
+    found = holding(
+        cells,
+        "stability",
+        "ranking_stability: no cell holds bootstrap samples of the layer ranking; expected `analyses.stability` of "
+        "a vanilla cell of suite pilot",
+    )
+    shown = together(found)
     by_corpus = _by_corpus(shown)
     sizes = any(one.sizes for mine in by_corpus.values() for one in mine.values())
     rows_above = 2 * len(by_corpus)

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from adept_bench.analysis.paired import Estimate, group_mean
 from adept_bench.figures.base import Drawing, FigureKind, MissingError, Table, Value
-from adept_bench.figures.dots import attempt, comparable, dot, groups, method_rows, reference, seeds_differ, sources
+from adept_bench.figures.dots import (
+    attempt,
+    boxed,
+    comparable,
+    dot,
+    groups,
+    method_rows,
+    reference,
+    seeds_differ,
+    sources,
+)
 from adept_bench.figures.style import COLOURS, INK, PALE, WIDTH, clean, heading, label, new_figure
 from adept_bench.figures.variants import (
     ESTIMATE,
@@ -161,15 +171,7 @@ def _scores(axes: Axes, group: str, named: Mapping[str, list[Cell]], found: Foun
         mean, against, _ = found[method, group]
         dot(axes, row, method, mean, [cell.groups[group] for cell in mine], POINTS)
         if against is not None:
-            axes.annotate(
-                in_words(against),
-                (0.5, row - 0.14),
-                xycoords=("axes fraction", "data"),
-                ha="center",
-                va="bottom",
-                fontsize=8,
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
-            )
+            boxed(axes, row - 0.14, in_words(against), pad=0.6)
     axes.set_ylim(len(named) - 0.4, -0.72)
     axes.set_xlabel(f"{group} accuracy, %")
 

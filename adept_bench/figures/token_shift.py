@@ -9,7 +9,7 @@ from adept_bench.analysis.paired import Estimate
 from adept_bench.analysis.pilot import corpora_in_order, in_words, made_from, together
 from adept_bench.analysis.rankings import mean_within
 from adept_bench.analysis.table import methods_in_order
-from adept_bench.figures.base import Drawing, FigureKind, MissingError, Table, Value
+from adept_bench.figures.base import Drawing, FigureKind, Table, Value, holding
 from adept_bench.figures.style import GREY, INK, clean, colour, heading, label, new_figure
 from adept_bench.figures.tokens import plain, visible
 from adept_bench.results.schema import Cell, TokenShift
@@ -29,13 +29,13 @@ def draw(cells: Sequence[Cell]) -> Drawing:
 
     Raises MissingError where no cell holds a token shift.
     """
-    holding = [cell for cell in cells if cell.analyses is not None and cell.analyses.token_shift]
-    if not holding:
-        raise MissingError(
-            "token_shift: no cell holds the shift of predicted tokens; expected `analyses.token_shift` of trained "
-            "cells of suite pilot"
-        )
-    shown = together(holding)
+    found = holding(
+        cells,
+        "token_shift",
+        "token_shift: no cell holds the shift of predicted tokens; expected `analyses.token_shift` of trained "
+        "cells of suite pilot",
+    )
+    shown = together(found)
     methods = methods_in_order(cell.method for cell in shown)
     shifts: Shifts = {}
     for cell in shown:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from adept_bench.analysis.pilot import corpora_in_order, made_from, together
 from adept_bench.analysis.rankings import mean_within
-from adept_bench.figures.base import Drawing, FigureKind, MissingError, Table, Value
+from adept_bench.figures.base import Drawing, FigureKind, Table, Value, holding
 from adept_bench.figures.layers import layer_ticks
 from adept_bench.figures.style import heading, new_figure
 from adept_bench.results.schema import Cell, UnitProbe
@@ -44,13 +44,12 @@ def draw(cells: Sequence[Cell]) -> Drawing:
     Experts of a mixture are one row: the mean over their weights. Raises MissingError where no cell holds unit
     importances.
     """
-    holding = [cell for cell in cells if cell.analyses is not None and cell.analyses.units]
-    if not holding:
-        raise MissingError(
-            "unit_importance: no cell holds unit importances; expected `analyses.units` of a vanilla cell of suite "
-            "pilot"
-        )
-    shown = together(holding)
+    found = holding(
+        cells,
+        "units",
+        "unit_importance: no cell holds unit importances; expected `analyses.units` of a vanilla cell of suite pilot",
+    )
+    shown = together(found)
     grids, norms = _grids(shown)
     corpora = corpora_in_order(corpus for corpus, _ in grids)
     long_names = list(dict.fromkeys(name for grid in grids.values() for name, _ in grid))

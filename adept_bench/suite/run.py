@@ -50,7 +50,7 @@ def run_suite(
     check_inputs(config, seeds, jobs, results)
     for method in methods:
         if method in variants:
-            check_inputs(variants[method][1], seeds, jobs, results)
+            _ = _spec(config, method, seeds[0], None, variants).inputs.corpora  # its base and tasks are the suite's
     compositions = {method: variants[method][0].of if method in variants else method for method in methods}
     trained = list(dict.fromkeys(name for name in compositions.values() if name != UNTRAINED))
     if select_lr and trained:
