@@ -17,11 +17,6 @@ class Choice:
     layers: list[int]
     reason: str
 
-    @property
-    def k(self) -> int:
-        """How many layers."""
-        return len(self.layers)
-
 
 def k_of_share(share: float, layer_parameters: float, base_parameters: int, layers: int, *, added: bool = True) -> int:
     """The most layers whose parameters are at most `share` (0 to 1) of the model's; at least 1.

@@ -82,6 +82,19 @@ def kind_of(method: Method) -> str:
     return "layers" if isinstance(method.train, ChosenLayers) else "added"
 
 
+def sizes(model: PreTrainedModel) -> tuple[float, int, int]:
+    """Parameters of a decoder layer (their mean), of the model, and how many layers there are."""
+    from adept_bench.probing.decoder import decoder
+
+    layers = [sum(p.numel() for p in layer.parameters()) for layer in decoder(model).layers]
+    return sum(layers) / len(layers), sum(p.numel() for p in model.parameters()), len(layers)
+
+
+def affordable(method: Method, model: PreTrainedModel, budget: float) -> int:
+    """The most layers that `method` may train within `budget`, a share of the parameters; at least 1."""
+    return k_of_share(budget, *sizes(model), added=kind_of(method) == "added")
+
+
 def make_plan(
     method: Method,
     model: PreTrainedModel,
@@ -90,6 +103,7 @@ def make_plan(
     source: ModelConfig,
     corpus: str,
     probe_corpus: str | None,
+    device: str = "cpu",
     k: int | None = None,
     budget: float = BUDGET,
     learning_rate: float | None = None,
@@ -97,7 +111,8 @@ def make_plan(
 ) -> Plan:
     """The settings for `model` and a corpus of about `corpus_tokens` tokens; `overrides` (key=value) win over all.
 
-    Without a probe corpus the domain corpus stands in its place in the configuration, and nothing general is reported.
+    Only the model's shape counts: it may be without memory. `device`: where it will train, "cuda" or "cpu". Without a
+    probe corpus the domain corpus stands in its place in the configuration, and nothing general is reported.
     Raises InputError for an override that does not fit, and for a corpus of less than one sequence.
     """
     text = model.config.get_text_config()
@@ -106,13 +121,11 @@ def make_plan(
     batch = max(1, min(SEQUENCES, sequences // STEPS))
     passes = max(1, min(PASSES, -(-STEPS * batch // sequences)))
     steps = max(1, passes * sequences // batch)
-    sizes = [sum(p.numel() for p in layer.parameters()) for layer in _layers(model)]
-    total = sum(p.numel() for p in model.parameters())
-    kind, mean = kind_of(method), sum(sizes) / len(sizes)
-    if k is not None and k > len(sizes):
-        raise InputError(f"--k: {k} is more than the model's {len(sizes)} layers; expected 1 to {len(sizes)}")
-    added = kind == "added"
-    copies = k if k is not None else k_of_share(budget, mean, total, len(sizes), added=added)
+    mean, total, layers = sizes(model)
+    kind = kind_of(method)
+    if k is not None and k > layers:
+        raise InputError(f"--k: {k} is more than the model's {layers} layers; expected 1 to {layers}")
+    copies = k if k is not None else affordable(method, model, budget)
     rate = learning_rate or float(f"{RATES[kind] * RATE_WIDTH / text.hidden_size:.2g}")
     reasons = {
         "training.length": f"the model's context, at most {LONGEST}, and a fraction of a small corpus",
@@ -121,7 +134,7 @@ def make_plan(
         "training.learning_rate": "set"
         if learning_rate
         else f"{RATES[kind]:g} at width {RATE_WIDTH} (the lab's choice, {kind} trains), falling as 1 / width",
-        "options.k": _why_k(kind, k, budget, copies * mean / (total + added * copies * mean)),
+        "options.k": _why_k(kind, k, budget, copies * mean / (total + (kind == "added") * copies * mean)),
         "options.refresh_every": "the paper's 500 steps, at most a quarter of the run",
     }
     preset = Preset(
@@ -134,7 +147,7 @@ def make_plan(
             length=length,
             batch_size=batch,
             learning_rate=rate,
-            precision="bf16" if next(model.parameters()).is_cuda else "fp32",
+            precision="bf16" if device == "cuda" else "fp32",
             save_every=max(20, steps // 20),
         ),
         probe=ProbeConfig(max_length=min(512, length), batch_size=8, unit_batch_size=8),
@@ -178,9 +191,3 @@ def _length(text_config: Any, corpus_tokens: int) -> int:
         raise InputError(f"--corpus: about {corpus_tokens} tokens; expected at least 64 to train on")
     most = max(32, min(context, LONGEST, corpus_tokens // 64))
     return min(context, 2 ** (most.bit_length() - 1))
-
-
-def _layers(model: PreTrainedModel) -> Any:
-    from adept_bench.probing.decoder import decoder
-
-    return decoder(model).layers

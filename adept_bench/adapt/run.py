@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from adept_bench.adapt.layers import Choice, choose, k_of_share
+from adept_bench.adapt.layers import Choice, choose
 from adept_bench.adapt.output import stored_dtype, write_adapted
-from adept_bench.adapt.plan import BUDGET, Plan, check_probe_corpus, make_plan, with_layers
+from adept_bench.adapt.plan import BUDGET, Plan, affordable, check_probe_corpus, make_plan, with_layers
 from adept_bench.config.schema import MethodOptions, ModelConfig
 from adept_bench.errors import InputError
 from adept_bench.models.folders import free_output
@@ -125,28 +125,40 @@ def _plan(
     learning_rate: float | None,
     overrides: Sequence[str],
 ) -> Plan:
-    from adept_bench.models.checkpoints import load_model, load_tokenizer
+    from adept_bench.models.checkpoints import load_tokenizer
+    from adept_bench.suite.machine import device
 
     tokenizer = load_tokenizer(source.source, revision=source.revision, trust_remote_code=source.trust_remote_code)
     tokens = estimated_tokens(tokenizer, corpus)
-    model = load_model(
-        source.source,
-        revision=source.revision,
-        dtype=source.dtype,
-        trust_remote_code=source.trust_remote_code,
-    )
     return make_plan(
         method,
-        model,
+        _shape(source),
         tokens,
         source=source,
         corpus=corpus,
         probe_corpus=probe_corpus,
+        device=device(),
         k=k if isinstance(k, int) else None,
         budget=budget,
         learning_rate=learning_rate,
         overrides=overrides,
     )
+
+
+def _shape(source: ModelConfig) -> Any:
+    """The model without its weights, or where its code does not allow that, with them."""
+    import torch
+    from transformers import AutoConfig
+
+    from adept_bench.models.checkpoints import load_model
+    from adept_bench.models.onelayer import NotStreamable, skeleton
+
+    where: dict[str, Any] = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
+    try:
+        config = AutoConfig.from_pretrained(source.source, **where)
+        return skeleton(config, torch.float32, source.trust_remote_code)
+    except NotStreamable:
+        return load_model(source.source, dtype=source.dtype, **where)
 
 
 def estimated_tokens(tokenizer: Any, corpus: str) -> int:
@@ -182,23 +194,15 @@ def _auto(plan: Plan, method: Method, base: BaseMeasurements, budget: float, tim
     corpus = "domain" if chosen.how == "domain-importance" else "general"
     found = base.layer_importance(corpus)
     model = base.model()
-    sizes = _layer_sizes(model)
-    most = k_of_share(budget, sum(sizes) / len(sizes), sum(p.numel() for p in model.parameters()), len(sizes))
-    length = plan.config.training.length
+    length, trusted = plan.config.training.length, plan.config.model.trust_remote_code
     return choose(
         found["importance"],
         found["base_loss"],
-        most=most,
+        most=affordable(method, model, budget),
         most_because=f"a budget of {budget:.0%} of the parameters",
-        time_share=lambda layers: time_share(model, layers, length),
+        time_share=lambda layers: time_share(model, layers, length, trusted),
         time_budget=time_budget,
     )
-
-
-def _layer_sizes(model: Any) -> list[int]:
-    from adept_bench.probing.decoder import decoder
-
-    return [sum(p.numel() for p in layer.parameters()) for layer in decoder(model).layers]
 
 
 def _cost(base: BaseMeasurements, trained: Trained) -> dict[str, Any]:

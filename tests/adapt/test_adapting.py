@@ -202,3 +202,23 @@ def test_time_share_counts_copies_alone(tiny_model):
     assert shares[0] > shares[3]
     assert time_share(model, [2, 3], 32) > time_share(model, [3], 32)
     assert 0 < shares[3] < 1.2
+
+
+@pytest.mark.parametrize("method", ["adept", "adept-no-stage1"])
+@pytest.mark.parametrize("budget", [0.05, 0.2, 0.45])
+def test_affordable_layers_are_the_most_within_the_budget(tiny_model, method, budget):
+    """Copies add to the model that the share is of; layers of the base do not."""
+    from transformers import AutoModelForCausalLM
+
+    from adept_bench.adapt.plan import affordable
+    from adept_bench.config.schema import MethodOptions
+    from adept_bench.methods.registry import get
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    layer = sum(p.numel() for p in model.model.layers[0].parameters())
+    base = sum(p.numel() for p in model.parameters())
+    added = method == "adept"
+    shares = {k: k * layer / (base + added * k * layer) for k in range(1, 5)}
+    assert affordable(get(method, MethodOptions()), model, budget) == max(
+        [k for k, share in shares.items() if share <= budget], default=1
+    )
