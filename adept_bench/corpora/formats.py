@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adept_bench.corpora.columns import chosen_columns, kind_of, row_text, text_of
 from adept_bench.corpora.opening import decode, lines, not_utf8, utf16
-from adept_bench.errors import InputError, nearest
+from adept_bench.errors import InputError
 
 JSON_LIMIT = 1 << 29  # bytes of a .json file, which is parsed whole: its objects take several times as much memory
 PARAGRAPH_LIMIT = 1 << 26  # characters of a .txt document: a file without blank lines would be a single one
@@ -27,14 +28,19 @@ class Position:
 
 def read_jsonl(path: Path, column: str, position: Position | None = None) -> Iterator[str]:
     """A JSON object a line, its text in the field `column`; blank lines are skipped."""
-    start = 0
     with lines(path, position or Position()) as handle:
-        for number, raw in enumerate(handle, 1):
-            where = f"{path}:{number}"
-            line = decode(raw, where, start).removeprefix("\ufeff").rstrip("\r\n")
-            start += len(raw)
-            if line.strip():
-                yield _field(_parse(line, where), column, where)
+        yield from jsonl_texts(handle, column, str(path))
+
+
+def jsonl_texts(handle: Iterable[bytes], column: str, name: str) -> Iterator[str]:
+    """As `read_jsonl`, of lines that are read already; `name` is the file's in messages."""
+    start = 0
+    for number, raw in enumerate(handle, 1):
+        where = f"{name}:{number}"
+        line = decode(raw, where, start).removeprefix("\ufeff").rstrip("\r\n")
+        start += len(raw)
+        if line.strip():
+            yield _field(_parse(line, where), column, where)
 
 
 def read_json(path: Path, column: str, position: Position | None = None) -> Iterator[str]:
@@ -58,13 +64,13 @@ def read_json(path: Path, column: str, position: Position | None = None) -> Iter
                 f"{path}: expected a list of documents, or an object whose {column!r} is a list of strings"
             )
         for number, text in enumerate(content[column], 1):
-            yield _text(text, f"{path}: item {number} of {column!r}")
+            yield text_of(text, f"{path}: item {number} of {column!r}")
         return
     if not isinstance(content, list):
-        raise InputError(f"{path}: holds {_kind(content)}; expected a list of documents")
+        raise InputError(f"{path}: holds {kind_of(content)}; expected a list of documents")
     for number, entry in enumerate(content, 1):
         where = f"{path}: item {number}"
-        yield _text(entry, where) if isinstance(entry, str) else _field(entry, column, where)
+        yield text_of(entry, where) if isinstance(entry, str) else _field(entry, column, where)
 
 
 def read_txt(path: Path, column: str, position: Position | None = None) -> Iterator[str]:
@@ -116,22 +122,22 @@ def read_parquet(path: Path, column: str, position: Position | None = None) -> I
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a readable parquet file: {str(error).splitlines()[0]}") from error
     with table:
-        names = table.schema_arrow.names
-        if column not in names:
-            raise InputError(f"{path}: {_no_field('column', column, names)}")
+        chosen = chosen_columns(column, table.schema_arrow.names, "column", str(path))
         size, rows, row = path.stat().st_size, table.metadata.num_rows, 0
-        batches = table.iter_batches(batch_size=PARQUET_ROWS, columns=[column], use_threads=False)
+        batches = table.iter_batches(batch_size=PARQUET_ROWS, columns=chosen, use_threads=False)
         while True:
             try:
-                batch = next(batches).column(0)
+                batch = next(batches)
             except StopIteration:
                 return
             except (pyarrow.ArrowException, OSError) as error:
                 reason = str(error).splitlines()[0]
                 raise InputError(f"{path}: column {column!r} cannot be read behind row {row}: {reason}") from error
-            for value in batch:
+            for scalars in zip(*(batch.column(name) for name in chosen), strict=True):
                 row += 1
-                yield _text(_value(value, f"{path}: row {row}"), f"{path}: row {row}: column {column!r}")
+                where = f"{path}: row {row}"
+                values = {name: _value(scalar, where) for name, scalar in zip(chosen, scalars, strict=True)}
+                yield row_text(values, column, where, "column")
             if position is not None:
                 position.done = size * row // rows
 
@@ -189,28 +195,5 @@ def _parse(text: str, where: str, *, count_lines: bool = False) -> Any:
 
 def _field(entry: Any, column: str, where: str) -> str:
     if not isinstance(entry, dict):
-        raise InputError(f"{where}: holds {_kind(entry)}; expected an object with a {column!r} field")
-    if column not in entry:
-        raise InputError(f"{where}: {_no_field('field', column, list(entry))}")
-    return _text(entry[column], f"{where}: field {column!r}")
-
-
-def _no_field(kind: str, column: str, names: list[str]) -> str:
-    close = nearest(column, names)
-    hint = f"; did you mean {close!r}?" if close else ""
-    return f"no {kind} {column!r}; there are: {', '.join(names) or 'none'} (choose one with FILE#{kind.upper()}){hint}"
-
-
-def _text(value: Any, where: str) -> str:
-    if not isinstance(value, str):
-        raise InputError(f"{where} holds {_kind(value)}; expected text")
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InputError(f"{where} holds half a surrogate pair, which is not valid Unicode text") from error
-    return value
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number" if isinstance(value, int | float) else type(value).__name__)
+        raise InputError(f"{where}: holds {kind_of(entry)}; expected an object with a {column!r} field")
+    return row_text(entry, column, where, "field")

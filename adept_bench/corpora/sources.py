@@ -1,23 +1,53 @@
-"""Where a corpus comes from: a file, the lab or the Hub. Each yields its documents one at a time, as often as asked."""
+"""Where a corpus comes from: a file, the lab, benchmarks or the Hub. Each yields its documents as often as asked."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from adept_bench.corpora.formats import READERS, Position, ending
+from adept_bench.corpora.hub import HUB_ID, HubSource, find_archive
 from adept_bench.corpora.identity import known_file_hash
 from adept_bench.errors import InputError, nearest, unknown_name
+from adept_bench.files import content_hash
 
-HUB_ID = re.compile(
-    r"(?P<owner>[\w.-]+)/(?P<name>[\w.-]+)(/(?P<config>[\w.-]+))?(@(?P<revision>[\w./-]+))?(:(?P<split>[\w.\[\]%:+-]+))?"
-)
-COMMIT = re.compile(r"[0-9a-f]{40}")
-RESOLVE_SECONDS = 20.0  # to wait for the Hub's word on a revision
+
+class Source(Protocol):
+    """A corpus that is read one document at a time."""
+
+    @property
+    def name(self) -> str:
+        """How it was named."""
+        ...
+
+    @property
+    def remote(self) -> bool:
+        """Whether reading it takes a network."""
+        ...
+
+    @property
+    def size(self) -> int | None:
+        """Bytes to read, where they are known."""
+        ...
+
+    def texts(self, position: Position | None = None) -> Iterator[str]:
+        """Every document, read as it is asked for; `position` follows the reading."""
+        ...
+
+    def identity(self) -> str:
+        """What it is known by: the same documents, the same identity."""
+        ...
+
+    def state(self) -> Any:
+        """What changes when its content does while it is read."""
+        ...
+
+    def notes(self) -> dict[str, Any]:
+        """What a result is to record of it beside its texts' hash; of the last whole reading, where that matters."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -47,6 +77,9 @@ class FileSource:
     def size(self) -> int | None:
         return self.path.stat().st_size
 
+    def notes(self) -> dict[str, Any]:
+        return {}
+
 
 @dataclass(frozen=True)
 class LabSource:
@@ -73,97 +106,40 @@ class LabSource:
     def state(self) -> Any:
         return None
 
+    def notes(self) -> dict[str, Any]:
+        return {}
+
 
 @dataclass(frozen=True)
-class HubSource:
-    """A split of a dataset of the Hub, at the commit that its revision names when it is first asked."""
+class TasksSource:
+    """Development items of benchmarks as text: question and right answer, as the tasks' own templates write them."""
 
     name: str
-    parts: re.Match[str]
-    column: str
-    option: str
-    download: bool = False
-    """Read from (and fill) the local cache of `datasets` instead of streaming."""
+    tasks: tuple[str, ...]
 
-    remote = True
+    remote = False
     size = None
 
     @cached_property
-    def commit(self) -> str | None:
-        """The full commit hash; None where the Hub cannot be asked, as offline."""
-        revision = self.parts["revision"]
-        if revision and COMMIT.fullmatch(revision):
-            return revision
-        from huggingface_hub import HfApi
+    def _documents(self) -> list[str]:
+        from adept_bench.evaluation.items import development_texts
 
-        try:
-            found = HfApi().dataset_info(self.dataset, revision=revision, timeout=RESOLVE_SECONDS)
-        except Exception:  # offline, gated, unknown: reading says which
-            return None
-        return found.sha
-
-    @property
-    def dataset(self) -> str:
-        return f"{self.parts['owner']}/{self.parts['name']}"
-
-    @cached_property
-    def streamed(self) -> bool:
-        """Offline, only what was downloaded before can be read; parts of a split (`train[:5%]`) cannot be streamed."""
-        return not self.download and "[" not in (self.parts["split"] or "") and self.commit is not None
-
-    def rows(self) -> Any:
-        """The dataset, of `datasets`' streaming kind or memory-mapped. Raises InputError where it cannot be had."""
-        from datasets import load_dataset
-
-        try:
-            return load_dataset(
-                self.dataset,
-                self.parts["config"],
-                revision=self.commit if self.streamed else self.parts["revision"],
-                split=self.parts["split"] or "train",
-                streaming=self.streamed,
-            )
-        except Exception as error:  # datasets has no common base for: unknown id, unknown split, no network, gated
-            raise InputError(
-                f"{self.option}: no such file, and {self.name!r} could not be read from the Hub: {_first_line(error)}"
-            ) from error
+        return development_texts(self.tasks)
 
     def texts(self, position: Position | None = None) -> Iterator[str]:
-        """Every document. Raises InputError, naming the row."""
-        number, rows = 0, iter(self.rows())
-        while True:
-            try:
-                row = next(rows)
-            except StopIteration:
-                return
-            except Exception as error:  # a broken file or connection: of many kinds, as above
-                raise InputError(
-                    f"{self.option}: {self.name} cannot be read behind row {number}: {_first_line(error)}"
-                ) from error
-            if self.column not in row:
-                raise unknown_name(f"{self.option}: {self.name}", "column", self.column, list(row))
-            if not isinstance(row[self.column], str):
-                kind = type(row[self.column]).__name__
-                raise InputError(
-                    f"{self.option}: {self.name} row {number}: column {self.column!r} holds {kind}; expected text"
-                )
-            yield row[self.column]
-            number += 1
+        """Every document: as many of each task, task after task."""
+        return iter(self._documents)
 
     def identity(self) -> str:
-        """The dataset at its commit; of one read from the local cache, what `datasets` knows its content by."""
-        place = f"{self.dataset}/{self.parts['config'] or ''}:{self.parts['split'] or 'train'}#{self.column}"
-        return f"hub:{place}@{self.commit if self.streamed else self.rows()._fingerprint}"
+        """The tasks and the content of their items."""
+        return f"{self.name}@{content_hash(self._documents)}"
 
     def state(self) -> Any:
         return None
 
-
-Source = FileSource | LabSource | HubSource
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    def notes(self) -> dict[str, Any]:
+        """What the items are known by: the benchmarks' own data have no revision in lm-eval's tasks."""
+        return {"identity": self.identity()}
 
 
 def find_source(source: str, *, option: str, download: bool = False) -> Source:
@@ -174,6 +150,10 @@ def find_source(source: str, *, option: str, download: bool = False) -> Source:
     """
     if source.startswith("lab:"):
         return _lab(source, option)
+    if source.startswith("tasks:"):
+        return _tasks(source, option)
+    if source.startswith("zip://"):
+        return find_archive(source, option)
     path, column = _split_column(source)
     if path.is_dir():
         raise InputError(f"{option}: {path} is a folder; expected a file ({', '.join(READERS)})")
@@ -187,8 +167,8 @@ def find_source(source: str, *, option: str, download: bool = False) -> Source:
     parts = HUB_ID.fullmatch(identifier)
     if parts is None:
         raise InputError(
-            f"{option}: {source!r} is neither a file ({', '.join(READERS)}) nor lab:NAME nor a Hub dataset "
-            f"owner/name[@revision][:split][#column]{_did_you_mean(path)}"
+            f"{option}: {source!r} is neither a file ({', '.join(READERS)}) nor lab:NAME nor tasks:NAME,... nor "
+            f"zip://MEMBERS::FILE.zip nor a Hub dataset owner/name[@revision][:split][#column]{_did_you_mean(path)}"
         )
     return HubSource(source, parts, hub_column or "text", option, download)
 
@@ -200,6 +180,13 @@ def _lab(source: str, option: str) -> LabSource:
     if name not in corpora.NAMES:
         raise unknown_name(option, "lab corpus", source, [f"lab:{known}" for known in corpora.NAMES])
     return LabSource(source, name)
+
+
+def _tasks(source: str, option: str) -> TasksSource:
+    tasks = [task.strip() for task in source.removeprefix("tasks:").split(",")]
+    if not all(tasks) or len(set(tasks)) < len(tasks):
+        raise InputError(f"{option}: {source!r} is not valid; expected tasks:NAME,NAME with each task once")
+    return TasksSource(source, tuple(tasks))
 
 
 def _split_column(source: str) -> tuple[Path, str]:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adept_bench.corpora import formats, sources
+from adept_bench.corpora import formats, hub
 from adept_bench.corpora.formats import Position
 from adept_bench.corpora.reading import read_corpus
 from adept_bench.corpora.sources import HubSource, find_source
@@ -165,7 +165,7 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     (folder / "train.jsonl").write_text("".join(json.dumps({"text": text, "n": 1}) + "\n" for text in texts))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-    monkeypatch.setattr(sources, "RESOLVE_SECONDS", 0.5)
+    monkeypatch.setattr(hub, "RESOLVE_SECONDS", 0.5)
     return texts
 
 
@@ -176,9 +176,9 @@ def test_a_hub_dataset_at_a_commit_is_streamed(dataset: list[str]) -> None:
     assert source.streamed
     assert list(source.texts()) == dataset
     assert source.identity() == f"hub:acme/notes/:train#text@{commit}"
-    with pytest.raises(InputError, match=r"unknown column 'body'; expected one of: text, n"):
+    with pytest.raises(InputError, match=r"row 0: no column 'body'; there are: text, n"):
         list(find_source(f"acme/notes@{commit}:train#body", option="--corpus").texts())
-    with pytest.raises(InputError, match="row 0: column 'n' holds int; expected text"):
+    with pytest.raises(InputError, match="row 0: column 'n' holds a number; expected text"):
         list(find_source(f"acme/notes@{commit}:train#n", option="--corpus").texts())
 
 
