@@ -124,7 +124,7 @@ def _pass(
                 _show(task, position, scanner.documents, tokens=writer.tokens)
             elif number % STEP == 0:
                 _show(task, position, scanner.documents)
-        scan = scanner.finish()
+        scan = scanner.finish(source.notes())
         if writer is not None:
             writer.finish({"hash": scan.hash})
         if source.state() != state:

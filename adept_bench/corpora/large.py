@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -34,6 +34,8 @@ class SmallText:
     """Training text that is all in memory. The same methods as `LargeText`."""
 
     corpus: Corpus
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What the source has to say of itself (`Source.notes`)."""
 
     @property
     def source(self) -> str:
@@ -48,7 +50,7 @@ class SmallText:
     def split(self, *, fraction: float, minimum: int, maximum: int) -> tuple[SmallText, Corpus]:
         """(Text to train on, held out): `reading.split_held_out` with its seed 0."""
         train, held = split_held_out(self.corpus, fraction=fraction, minimum=minimum, maximum=maximum)
-        return SmallText(train), held
+        return SmallText(train, self.notes), held
 
     def sample(self, count: int) -> Corpus:
         """`count` documents at even distances, all where there are fewer."""
@@ -79,6 +81,11 @@ class LargeText:
     def source(self) -> str:
         """Where it comes from, as it was named."""
         return f"{self.origin.name} (train)" if self.held else self.origin.name
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What the source had to say of itself when it was read (`Source.notes`)."""
+        return self.scan.notes
 
     @cached_property
     def hash(self) -> str:
@@ -139,7 +146,7 @@ TrainingText = SmallText | LargeText
 
 
 def open_corpus(
-    source: str,
+    source: str | Source,
     *,
     option: str = "--corpus",
     load_tokenizer: Callable[[], Any] | None = None,
@@ -147,7 +154,7 @@ def open_corpus(
     append_eos: bool = True,
     in_memory: int = IN_MEMORY,
 ) -> TrainingText:
-    """Training text of `source`, which is written as `reading.read_corpus` says.
+    """Training text of `source`, which is written as `reading.read_corpus` says, or a source itself.
 
     A corpus of at most `in_memory` characters is read into memory, a Hub dataset by streaming it. A larger one is read
     once from its beginning to its end, in bounded memory, and what was found is kept in the cache
@@ -158,14 +165,14 @@ def open_corpus(
     Raises InputError, naming `option` or the file and line, for what cannot be read, for an empty corpus, and for a
     full disk.
     """
-    found = find_source(source, option=option)
+    found = find_source(source, option=option) if isinstance(source, str) else source
     known = scan_of(found) if found.remote else None  # a stream from the Hub costs more than asking for its commit
     if known is None:
         texts = _within(documents(found.texts()), in_memory)
         if texts == []:
-            raise no_documents(source, option)
+            raise no_documents(found.name, option)
         if texts is not None:
-            return SmallText(corpus_of(source, texts))
+            return SmallText(corpus_of(found.name, texts), found.notes())
     if load_tokenizer is not None:
         build(found, load_tokenizer(), max_length=max_length, append_eos=append_eos)
     return LargeText(found, built(found))

@@ -6,8 +6,9 @@ import heapq
 import json
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,8 @@ class Sampled:
 class Scan:
     """What a pass over a corpus found. `sample` is in the order of held_out_rank: the first are held out first.
 
+    `notes`: what the source had to say of the pass (`Source.notes`).
+
     The sample is the texts of lowest rank, a hash of the text: a fair draw from the distinct texts, in which neither
     the order of the corpus nor the number of copies of a text count.
     """
@@ -42,6 +45,7 @@ class Scan:
     characters: int
     hash: str
     sample: tuple[Sampled, ...]
+    notes: dict[str, Any] = field(default_factory=dict)
 
     def texts(self, source: str, chosen: Iterable[Sampled]) -> Corpus:
         """The chosen texts of the sample, in the order of the corpus."""
@@ -123,8 +127,8 @@ class Scanner:
         else:
             heapq.heappush(self._highest, entry)
 
-    def finish(self) -> Scan:
-        """Write the scan's files; `folder` may be renamed afterwards, and read by `load_scan`."""
+    def finish(self, notes: dict[str, Any] | None = None) -> Scan:
+        """Write the scan's files, with `notes`; `folder` may be renamed afterwards, and read by `load_scan`."""
         digests = np.frombuffer(self._digests, dtype=np.uint64) if self._digests else np.empty(0, dtype=np.uint64)
         digests.astype("<u8", copy=False).tofile(self.folder / "digests.bin")
         sample = []
@@ -140,6 +144,7 @@ class Scanner:
             "distinct": len(np.unique(digests)),
             "characters": self.characters,
             "hash": self._hash.hexdigest(),
+            "notes": notes or {},
         }
         written = json.dumps(facts | {"sample": [asdict(entry) for entry in sample]}, sort_keys=True)
         (self.folder / "scan.json").write_text(written, encoding="utf-8")
