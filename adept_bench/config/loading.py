@@ -22,6 +22,7 @@ from adept_bench.config.sources import (
     Lines,
     Location,
     explain,
+    location,
     merge_lines,
     merged,
     parse_value,
@@ -119,14 +120,17 @@ def _flat(preset: Preset, suite: Suite, *, needs_domain: bool) -> dict[str, Any]
         raise unknown_name(where, f"domain of preset {preset.name!r}", str(suite.domain), domains)
     corpora = preset.data.model_dump(mode="json", exclude={"domains"})
     if suite.domain in domains:
-        text = domains[suite.domain]
-        corpora |= {"domain": text.train, "domain_heldout": text.heldout}
+        text = domains[suite.domain].model_dump(mode="json")
+        corpora |= {"domain": text["train"], "domain_heldout": text["heldout"]}
     tasks = preset.tasks.model_dump(mode="json", include={"num_fewshot", "batch_size", "limit"})
     tasks |= {
         "groups": _groups(preset.tasks, suite.domain),
         "validation": _groups(preset.tasks.validation, suite.domain),
     }
     rest = preset.model_dump(mode="json", include={"model", "training", "probe", "options", "selection"})
+    if suite.domain in preset.domains:
+        own = preset.domains[suite.domain].options
+        rest["options"] |= {name: getattr(own, name) for name in own.model_fields_set}
     return {**rest, "data": corpora, "tasks": tasks}
 
 
@@ -153,7 +157,9 @@ def _without_what_was_replaced(
     if new_domain:
         base["data"]["domain_heldout"] = None
     if new_general:
-        base["data"] |= {"general_heldout": None, "probe": None}
+        base["data"]["general_heldout"] = None
+        if not str(base["data"]["probe"]).startswith("tasks:"):  # benchmarks are probed whatever is replayed
+            base["data"]["probe"] = None
     if new_model:
         base["model"] |= {"revision": None, "trust_remote_code": False}
     if preset.world:
@@ -194,7 +200,7 @@ def _validated(data: dict[str, Any], raw: Mapping[Location, str], lines: Lines, 
             at
             for problem in error.errors()
             if problem["type"] == "string_type"
-            and (at := tuple(problem["loc"])) in raw
+            and (at := location(problem)) in raw
             and isinstance(problem["input"], int | float | date)
         ]
         if not texts:

@@ -6,13 +6,16 @@ from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     PositiveFloat,
     PositiveInt,
     PrivateAttr,
     SerializerFunctionWrapHandler,
+    Tag,
     model_serializer,
     model_validator,
 )
@@ -56,14 +59,52 @@ class ModelConfig(Section):
     """Run code that comes with the checkpoint. Default false (ours)."""
 
 
-class DataConfig(Section):
-    """The corpora: `F` of contract.md each (file, Hub id, or `lab:NAME`)."""
+class CorpusPart(Section):
+    """One of the sources that a corpus is mixed from."""
 
-    domain: str
+    source: str
+    """As a corpus of one source. No default."""
+    share: Annotated[float, Field(gt=0, le=1)]
+    """Its share of the corpus's text, in UTF-8 bytes of documents that are kept; they sum to 1. No default."""
+
+
+def _shares_sum_to_one(parts: list[CorpusPart]) -> list[CorpusPart]:
+    total = sum(part.share for part in parts)
+    if abs(total - 1) > 1e-6:
+        raise ValueError(f"shares {[part.share for part in parts]} sum to {total:g}; expected 1")
+    return parts
+
+
+# the tags are in square brackets, so that messages leave them out of a setting's name
+Corpus = Annotated[
+    Annotated[str, Tag("[source]")] | Annotated[list[CorpusPart], AfterValidator(_shares_sum_to_one), Tag("[parts]")],
+    Discriminator(lambda value: "[parts]" if isinstance(value, list) else "[source]"),
+]
+"""A source (`F` of contract.md: file, Hub id, `lab:NAME`, ...), or several with their shares."""
+
+
+class Preparation(Section):
+    """What is done to domain and general text before it is trained on; nothing, where no setting is made."""
+
+    decontaminate: Annotated[int, Field(ge=5)] | None = later(None)
+    """Leave out documents that share so many consecutive words with an item of the configured tasks, test or
+    validation (docs/corpora.md). Default: none are left out (ours; 13 is usual, and what the shipped presets set)."""
+    deduplicate: bool = later(False)
+    """Leave out documents whose words were all seen before in the same order. Default false (ours)."""
+    bytes_per_token: PositiveFloat | None = later(None)
+    """Read so many UTF-8 bytes of domain text a token of the budget, and no further. Default: all of it (ours)."""
+    general_bytes_per_token: PositiveFloat | None = later(None)
+    """As `bytes_per_token`, of general text, which replay reads a share of. Default: all of it (ours)."""
+
+
+class DataConfig(Preparation):
+    """The corpora."""
+
+    domain: Corpus
     """Text to adapt to. No default."""
-    general: str
+    general: Corpus
     """Text of the kind the base model knows: replay draws from it. No default."""
-    probe: str | None = None
+    probe: Corpus | None = None
     """Probe corpus of general competence. Default: the general corpus (paper: examples of general benchmarks)."""
     domain_heldout: str | None = None
     """Domain text for the loss before and after. Default: split off the domain corpus (ours)."""
@@ -269,20 +310,20 @@ class RunConfig(Section):
 class DomainText(Section):
     """One domain's corpora in a preset."""
 
-    train: str
+    train: Corpus
     """Text to adapt to. No default."""
     heldout: str | None = None
     """Text for the loss before and after. Default: split off the training text."""
 
 
-class PresetData(Section):
+class PresetData(Preparation):
     """A preset's corpora, for all its domains."""
 
     domains: dict[str, DomainText]
     """Corpora by domain name; a suite names its domain. No default."""
-    general: str
+    general: Corpus
     """As `data.general` of a run. No default."""
-    probe: str | None = None
+    probe: Corpus | None = None
     """As `data.probe` of a run. Default: the general corpus."""
     general_heldout: str | None = None
     """As `data.general_heldout` of a run. Default: split off the general corpus."""
@@ -327,6 +368,13 @@ class Needs(Section):
     """Whether the model or data come from the Hugging Face Hub, unless local copies are named. Default false."""
 
 
+class DomainSettings(Section):
+    """What differs from a preset's settings in one of its domains."""
+
+    options: MethodOptions = MethodOptions()
+    """As `options` of the preset: those that are written here replace its own. Default: none."""
+
+
 class Preset(Section):
     """A file of experiments/presets: base model, corpora and budget."""
 
@@ -350,9 +398,18 @@ class Preset(Section):
     """How importance is measured."""
     options: MethodOptions = MethodOptions()
     """Options of the methods."""
+    domains: dict[str, DomainSettings] = {}
+    """Settings that differ in one of the domains, by its name. Default: none do."""
     selection: SelectionConfig
     """How the learning rate is chosen."""
     _lines: dict[tuple[str | int, ...], str] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _domains_exist(self) -> Preset:
+        for name in self.domains:
+            if name not in self.data.domains:
+                raise ValueError(f"domains: {name!r} is none of data.domains: {', '.join(self.data.domains)}")
+        return self
 
 
 class SuiteVariant(Section):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
@@ -123,9 +124,27 @@ def model_at(model: type[BaseModel], at: Location) -> type[BaseModel] | None:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             field = kind.model_fields.get(str(part))
             kind = field.annotation if field else None
-        else:  # dict[str, X] or list[X]
+        elif isinstance(part, int):
+            kind = next((get_args(form)[0] for form in _forms(kind) if get_origin(form) is list), None)
+        else:  # dict[str, X]
             kind = next(reversed(get_args(kind)), None)
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _forms(kind: Any) -> Iterator[Any]:
+    """The alternatives of a union, without what they are annotated with; the type itself where it is none."""
+    if get_origin(kind) is Annotated:
+        yield from _forms(get_args(kind)[0])
+    elif get_origin(kind) in (Union, UnionType):
+        for form in get_args(kind):
+            yield from _forms(form)
+    else:
+        yield kind
+
+
+def location(problem: Any) -> Location:
+    """Where pydantic's problem is, without what it adds of its own ("[key]") and our tags of alternatives."""
+    return tuple(part for part in problem["loc"] if not (isinstance(part, str) and part.startswith("[")))
 
 
 def keys_of(model: type[BaseModel], at: Location, hidden: tuple[str, ...] = ("name",)) -> list[str]:
@@ -146,7 +165,7 @@ def _in_file_order(sentence: str) -> tuple[str, int]:
 
 
 def _sentence(problem: Any, model: type[BaseModel], lines: Lines, otherwise: str) -> str:
-    at: Location = tuple(part for part in problem["loc"] if part != "[key]")
+    at = location(problem)
     where, key, value = place(lines, at, otherwise), dotted(at), problem["input"]
     kind = problem["type"]
     if kind == "extra_forbidden":

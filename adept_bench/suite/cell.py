@@ -11,7 +11,8 @@ from adept_bench.suite import machine
 from adept_bench.suite.analyses import of_base, of_trained
 from adept_bench.suite.base import BaseMeasurements
 from adept_bench.suite.evaluate import evaluate_all
-from adept_bench.suite.inputs import Inputs, data_identity, inputs
+from adept_bench.suite.inputs import Inputs, inputs
+from adept_bench.suite.texts import data_identity
 from adept_bench.suite.trained import Trained, describe
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def run_cell(spec: Spec, results: Path) -> dict[str, Any]:
         "learning_rate": spec.rate or {"value": None, "source": "none"},
         "losses": losses,
         "provenance": machine.provenance(started),
+        **({"extra": {"corpora": spec.inputs.notes}} if spec.inputs.notes else {}),
     }
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from adept_bench.suite.inputs import Inputs, data_identity
+from adept_bench.suite.inputs import Inputs
+from adept_bench.suite.texts import data_identity
 
 if TYPE_CHECKING:
     from torch import nn

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adept_bench.corpora.identity import known_file_hash
 from adept_bench.errors import InputError
+from adept_bench.suite.texts import LAB, source_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from adept_bench.config.schema import DataConfig, ModelConfig, RunConfig
+    from adept_bench.config.schema import ModelConfig, RunConfig
     from adept_bench.corpora.large import TrainingText
     from adept_bench.corpora.reading import Corpus
     from adept_bench.corpora.store import Documents
-
-LAB = "lab:"
 
 
 def model_place(model: ModelConfig, seed: int) -> str:
@@ -28,30 +25,6 @@ def model_place(model: ModelConfig, seed: int) -> str:
 
         return str(folder(model.source.removeprefix(LAB), seed))
     return model.source
-
-
-def corpus_identity(source: str | None) -> str | None:
-    """What a corpus is known by before it is read: the hash of a lab corpus or of a file, or a Hub id as given."""
-    if source is None:
-        return None
-    if source.startswith(LAB):
-        from adept_bench.lab.bases import corpus_hash
-
-        return f"{source}@{corpus_hash(source.removeprefix(LAB))}"
-    path = Path(source).expanduser()
-    column = ""
-    if not path.is_file() and "#" in source:
-        head, _, column = source.rpartition("#")
-        path = Path(head).expanduser()
-    if not path.is_file():
-        return source
-    return f"file:{known_file_hash(path)[:16]}" + (f"#{column}" if column else "")
-
-
-def data_identity(data: DataConfig) -> dict[str, str | None]:
-    """The identity of each corpus of a run."""
-    sources = ("domain", "general", "probe", "domain_heldout", "general_heldout")
-    return {name: corpus_identity(getattr(data, name)) for name in sources}
 
 
 @dataclass(frozen=True)
@@ -105,7 +78,8 @@ class Inputs:
 
         parts: dict[str, tuple[TrainingText, Corpus]] = {}
         for name in ("domain", "general"):
-            source, held = getattr(self.config.data, name), getattr(self.config.data, f"{name}_heldout")
+            held = getattr(self.config.data, f"{name}_heldout")
+            source = source_of(self.config, name)
             whole = open_corpus(source, option=f"data.{name}", load_tokenizer=lambda: self.tokenizer)
             if held is None:
                 parts[name] = whole.split(fraction=0.075, minimum=12, maximum=300)
@@ -120,7 +94,6 @@ class Inputs:
         Held-out text that is not named is split off the corpus. A third of the held-out documents is for validation
         (the choice of a learning rate) and never enters a reported loss.
         """
-        from adept_bench.corpora.large import open_corpus
         from adept_bench.corpora.reading import corpus_of, split_held_out, spread
 
         data = self.config.data
@@ -134,10 +107,25 @@ class Inputs:
             held, validation = split_held_out(rest, fraction=1 / 3, minimum=1, maximum=len(rest.texts))
             for part, corpus in (("heldout", held), ("validation", validation)):
                 found[f"{name}_{part}"] = corpus_of(rest.source, spread(corpus.texts, data.heldout_documents))
-        probe = open_corpus(data.probe, option="data.probe") if data.probe else self.training_texts["general"]
-        found["probe"] = probe.sample(data.probe_documents)
+        found["probe"] = self._probe_text.sample(data.probe_documents)
         found["domain_probe"] = self.training_texts["domain"].sample(data.probe_documents)
         return found
+
+    @cached_property
+    def _probe_text(self) -> TrainingText:
+        from adept_bench.corpora.large import open_corpus
+
+        if self.config.data.probe is None:
+            return self.training_texts["general"]
+        return open_corpus(source_of(self.config, "probe"), option="data.probe")
+
+    @cached_property
+    def notes(self) -> dict[str, dict[str, Any]]:
+        """What is recorded of each corpus beside its hash: commits, what was left out; nothing of a plain file."""
+        texts = dict(self.training_texts)
+        if self.config.data.probe is not None:
+            texts["probe"] = self._probe_text
+        return {name: text.notes for name, text in texts.items() if text.notes}
 
     def probe_documents(self, corpus: str) -> list[list[int]]:
         """Token ids of the probe documents of corpus "general" or "domain", cut to `probe.max_length`."""

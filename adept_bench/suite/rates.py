@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from adept_bench.errors import InputError
 from adept_bench.files import write_json
 from adept_bench.progress import reporter
-from adept_bench.suite.inputs import data_identity
+from adept_bench.suite.texts import data_identity
 
 if TYPE_CHECKING:
     from adept_bench.config.schema import RunConfig

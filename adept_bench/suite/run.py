@@ -96,7 +96,7 @@ def described(variant: SuiteVariant) -> dict[str, Any]:
 def check_inputs(config: RunConfig, seeds: Sequence[int], jobs: int | None, results: Path) -> None:
     """Find what is wrong with the input before any work: the results folder, tasks, corpora and base models."""
     from adept_bench.evaluation.tasks import check_names
-    from adept_bench.suite.inputs import LAB
+    from adept_bench.suite.texts import LAB
 
     if results.exists() and not results.is_dir():
         raise InputError(f"--results: {str(results)!r} is a file; expected a folder")

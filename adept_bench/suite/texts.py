@@ -1,0 +1,89 @@
+"""The sources of a run's corpora, with what is to be done to them before they are read."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adept_bench.corpora.identity import known_file_hash
+
+if TYPE_CHECKING:
+    from adept_bench.config.schema import CorpusPart, DataConfig, RunConfig
+    from adept_bench.corpora.overlap import ItemNgrams
+    from adept_bench.corpora.sources import Source
+
+LAB = "lab:"
+
+
+def corpus_identity(corpus: str | list[CorpusPart] | None) -> str | None:
+    """What a corpus is known by before it is read: the hash of a lab corpus or of a file, or a Hub id as given."""
+    if corpus is None:
+        return None
+    if isinstance(corpus, list):
+        return "; ".join(f"{part.share:g} * {corpus_identity(part.source)}" for part in corpus)
+    if corpus.startswith(LAB):
+        from adept_bench.lab.bases import corpus_hash
+
+        return f"{corpus}@{corpus_hash(corpus.removeprefix(LAB))}"
+    if corpus.startswith("zip://"):
+        from adept_bench.corpora.hub import find_archive
+
+        archive = find_archive(corpus, "--set data")
+        return corpus if archive.remote else archive.identity()
+    path = Path(corpus).expanduser()
+    column = ""
+    if not path.is_file() and "#" in corpus:
+        head, _, column = corpus.rpartition("#")
+        path = Path(head).expanduser()
+    if not path.is_file():
+        return corpus
+    return f"file:{known_file_hash(path)[:16]}" + (f"#{column}" if column else "")
+
+
+def data_identity(data: DataConfig) -> dict[str, str | None]:
+    """The identity of each corpus of a run."""
+    sources = ("domain", "general", "probe", "domain_heldout", "general_heldout")
+    return {name: corpus_identity(getattr(data, name)) for name in sources}
+
+
+def source_of(config: RunConfig, name: str) -> Source:
+    """The source of the corpus `name`: domain and general as `Preparation` says, probe as it is.
+
+    Raises InputError for what is not there, and for test items that cannot be had.
+    """
+    from adept_bench.corpora.prepared import Part, PreparedSource
+    from adept_bench.corpora.sources import find_source
+
+    data, option = config.data, f"data.{name}"
+    corpus: str | list[CorpusPart] = getattr(data, name)
+    shares = {corpus: 1.0} if isinstance(corpus, str) else {part.source: part.share for part in corpus}
+    parts = tuple(Part(find_source(source, option=option), share) for source, share in shares.items())
+    title = corpus if isinstance(corpus, str) else f"{option} ({' + '.join(shares)})"
+    trained_on = name != "probe"
+    rate = {"domain": data.bytes_per_token, "general": data.general_bytes_per_token}.get(name)
+    prepared = PreparedSource(
+        title,
+        parts,
+        items=_items(config) if trained_on and data.decontaminate else None,
+        deduplicate=trained_on and data.deduplicate,
+        limit=round(config.training.tokens * rate) if rate else None,
+    )
+    plain = isinstance(corpus, str) and not (prepared.items or prepared.deduplicate or prepared.limit)
+    return parts[0].source if plain else prepared
+
+
+def _items(config: RunConfig) -> ItemNgrams:
+    tasks = [
+        task for groups in (config.tasks.groups, config.tasks.validation) for names in groups.values() for task in names
+    ]
+    assert config.data.decontaminate is not None
+    return _ngrams(tuple(dict.fromkeys(tasks)), config.data.decontaminate)
+
+
+@lru_cache(maxsize=1)  # domain and general text are looked through for the same items
+def _ngrams(tasks: tuple[str, ...], n: int) -> ItemNgrams:
+    from adept_bench.corpora.overlap import ItemNgrams
+    from adept_bench.evaluation.items import evaluated_texts
+
+    return ItemNgrams(evaluated_texts(tasks), n)
