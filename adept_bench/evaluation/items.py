@@ -23,8 +23,9 @@ def development_texts(wanted: Sequence[str], manager: Any = None) -> list[str]:
     As many of each task as the one with the fewest has, at even distances, task after task: so that documents at even
     distances are of all tasks alike. Development items are those that few-shot examples are taken from where a task
     names a split for them, else its validation split, else its training split; an item whose question is asked in the
-    evaluated split too, be it in other letters, is left out. `manager`: an `lm_eval.tasks.TaskManager` for tasks that are not the package's.
-    Raises InputError for an unknown task, one that has no other split than the evaluated, and one without items.
+    evaluated split too, be it in other letters, is left out. `manager`: an `lm_eval.tasks.TaskManager` for tasks that
+    are not the package's. Raises InputError for an unknown task, one that has no other split than the evaluated, and
+    one without items.
     """
     with _loaded(wanted, manager) as loaded:
         found = {name: [text for task in leaves for text in _development(task)] for name, leaves in loaded.items()}
