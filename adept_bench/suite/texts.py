@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adept_bench.corpora.identity import known_file_hash
+from adept_bench.errors import InputError
 
 if TYPE_CHECKING:
     from adept_bench.config.schema import CorpusPart, DataConfig, RunConfig
@@ -74,11 +75,14 @@ def source_of(config: RunConfig, name: str) -> Source:
 
 
 def _items(config: RunConfig) -> ItemNgrams:
-    tasks = [
-        task for groups in (config.tasks.groups, config.tasks.validation) for names in groups.values() for task in names
-    ]
-    assert config.data.decontaminate is not None
-    return _ngrams(tuple(dict.fromkeys(tasks)), config.data.decontaminate)
+    groups = [*config.tasks.groups.values(), *config.tasks.validation.values()]
+    tasks = tuple(dict.fromkeys(task for names in groups for task in names))
+    n = config.data.decontaminate
+    if not tasks or n is None:
+        raise InputError(
+            f"data.decontaminate: {n}, and no tasks whose items to look for; expected tasks.groups, or null"
+        )
+    return _ngrams(tasks, n)
 
 
 @lru_cache(maxsize=1)  # domain and general text are looked through for the same items

@@ -128,6 +128,13 @@ def test_local_copies_take_the_place_of_the_hub(tmp_path: Path) -> None:
     assert corpus_identity(config.data.domain) != identity
 
 
+def test_looking_for_items_needs_tasks() -> None:
+    config = resolve("medical", model="/some/model", overrides=["data.decontaminate=13"])
+    with pytest.raises(InputError, match=r"data\.decontaminate: 13, and no tasks"):
+        source_of(config, "domain")
+    assert source_of(config, "probe").name == "lab:probe"
+
+
 def test_a_configuration_with_several_sources_survives_json() -> None:
     config = resolve("medical", "qwen3-1.7b")
     dumped = config.model_dump(mode="json")

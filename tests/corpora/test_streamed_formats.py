@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from adept_bench.corpora import formats, hub
 from adept_bench.corpora.formats import Position
+from adept_bench.corpora.prepared import Part, PreparedSource
 from adept_bench.corpora.reading import read_corpus
 from adept_bench.corpora.sources import HubSource, find_source
 from adept_bench.errors import InputError
@@ -180,6 +181,19 @@ def test_a_hub_dataset_at_a_commit_is_streamed(dataset: list[str]) -> None:
         list(find_source(f"acme/notes@{commit}:train#body", option="--corpus").texts())
     with pytest.raises(InputError, match="row 0: column 'n' holds a number; expected text"):
         list(find_source(f"acme/notes@{commit}:train#n", option="--corpus").texts())
+
+
+def test_a_stream_is_read_as_far_as_the_budget_and_its_commit_recorded(dataset: list[str], tmp_path: Path) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    with open(tmp_path / "acme" / "notes" / "train.jsonl", "a", encoding="utf-8") as handle:
+        handle.writelines(json.dumps({"text": f"far behind {n}", "n": n}) + "\n" for n in range(200_000))
+    (tmp_path / "acme" / "notes" / "train_z.jsonl").write_text("{ broken\n")  # the next file, never reached
+    part = Part(find_source(f"acme/notes@{commit}", option="--corpus"))
+    source = PreparedSource("notes", (part,), deduplicate=True, limit=60)
+    assert list(source.texts()) == dataset[:10]  # of 6 bytes each
+    (found,) = source.notes()["parts"]
+    assert found["identity"] == f"hub:acme/notes/:train#text@{commit}"
+    assert part.source.notes() == {"identity": found["identity"]}
 
 
 @pytest.mark.skipif("HF_HUB_OFFLINE" in os.environ, reason="the Hub's own switch would decide")
