@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from adept_bench.cli.options import (
+    BackendOption,
     Debug,
+    FewshotOption,
     ModelOption,
     OutputOption,
     PresetOption,
@@ -15,6 +17,7 @@ from adept_bench.cli.options import (
     SetOption,
     SuiteOption,
     check_output,
+    task_settings,
     write_json_result,
 )
 
@@ -25,16 +28,19 @@ def eval_command(
     preset: PresetOption = None,
     output: OutputOption = None,
     settings: SetOption = None,
+    backend: BackendOption = None,
+    fewshot: FewshotOption = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Which of the lab's base models lab:base is.")] = 0,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Evaluate a model on a suite: its tasks and its held-out losses, as JSON."""
     check_output(output)
+    overrides = [*(settings or ()), *task_settings(backend, fewshot)]
     from adept_bench.config.loading import resolve
 
     # the model may be one that was adapted from the preset's own: its tasks are asked whatever its name
-    config = resolve(suite, preset, model=model, overrides=settings or (), keep_tasks=True)
+    config = resolve(suite, preset, model=model, overrides=overrides, keep_tasks=True)
 
     from adept_bench.suite import evaluate_model
 

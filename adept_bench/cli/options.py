@@ -65,6 +65,37 @@ OutputOption = Annotated[
 ]
 
 
+BackendOption = Annotated[
+    str | None,
+    typer.Option(
+        "--backend", help="What scores: hf (transformers) or vllm, where installed. Default: hf.", metavar="B"
+    ),
+]
+FewshotOption = Annotated[
+    str | None,
+    typer.Option("--fewshot", help="Examples by task, such as mmlu=5,gsm8k=8. Default: the preset's.", metavar="T=N"),
+]
+
+
+def task_settings(backend: str | None, fewshot: str | None) -> list[str]:
+    """--backend and --fewshot as --set takes them. Raises InputError, also where the backend is not installed."""
+    from adept_bench.evaluation.backends import check_backend
+
+    settings = []
+    if backend is not None:
+        check_backend(backend)
+        settings.append(f"tasks.backend={backend}")
+    shots: dict[str, int] = {}
+    for part in split_names(fewshot) or ():
+        name, _, number = part.partition("=")
+        if not (name and number.isascii() and number.isdigit()):
+            raise InputError(f"--fewshot: {part!r} is not valid; expected TASK=NUMBER such as mmlu=5")
+        shots[name.strip()] = int(number)
+    if shots:
+        settings.append(f"tasks.fewshot={json.dumps(shots)}")
+    return settings
+
+
 def split_names(value: str | None) -> list[str] | None:
     """`a,b` as a list, None where the option was not given."""
     return None if value is None else [part.strip() for part in value.split(",") if part.strip()]

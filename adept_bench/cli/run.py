@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from adept_bench.cli.options import (
+    BackendOption,
     Debug,
+    FewshotOption,
     PresetOption,
     Quiet,
     ResultsOption,
@@ -16,6 +18,7 @@ from adept_bench.cli.options import (
     SuiteOption,
     split_integers,
     split_names,
+    task_settings,
 )
 
 
@@ -39,6 +42,8 @@ def run_command(
     ] = False,
     results: ResultsOption = Path("results"),
     settings: SetOption = None,
+    backend: BackendOption = None,
+    fewshot: FewshotOption = None,
     force: Annotated[bool, typer.Option("--force", help="Run cells again that have a valid result.")] = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -47,6 +52,7 @@ def run_command(
 
     After Ctrl-C or a kill the same command goes on.
     """
+    overrides = [*(settings or ()), *task_settings(backend, fewshot)]
     from adept_bench.config.loading import load_suite, resolve
     from adept_bench.config.names import check_methods
 
@@ -56,9 +62,9 @@ def run_command(
         chosen = check_methods(split_names(methods) or [], "--methods", loaded.variants)
     numbers = split_integers(seeds, "--seeds")
     numbers = list(loaded.seeds) if numbers is None else numbers
-    config = resolve(loaded, preset, model=model, overrides=settings or ())
+    config = resolve(loaded, preset, model=model, overrides=overrides)
     variants = {
-        name: (variant, resolve(loaded, preset, model=model, overrides=settings or (), variant=name))
+        name: (variant, resolve(loaded, preset, model=model, overrides=overrides, variant=name))
         for name, variant in loaded.variants.items()
         if name in chosen
     }

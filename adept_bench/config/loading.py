@@ -122,7 +122,7 @@ def _flat(preset: Preset, suite: Suite, *, needs_domain: bool) -> dict[str, Any]
     if suite.domain in domains:
         text = domains[suite.domain].model_dump(mode="json")
         corpora |= {"domain": text["train"], "domain_heldout": text["heldout"]}
-    tasks = preset.tasks.model_dump(mode="json", include={"num_fewshot", "batch_size", "limit"})
+    tasks = preset.tasks.model_dump(mode="json", include={"num_fewshot", "fewshot", "data", "batch_size", "limit"})
     tasks |= {
         "groups": _groups(preset.tasks, suite.domain),
         "validation": _groups(preset.tasks.validation, suite.domain),

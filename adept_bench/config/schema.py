@@ -125,6 +125,14 @@ class TaskConfig(Section):
     """Tasks that choose the learning rate, by group; their items are never test items. Default: none (ours)."""
     num_fewshot: Annotated[int, Field(ge=0)] | None = None
     """Examples before each question. Default: what each task says (lm-eval)."""
+    fewshot: dict[str, Annotated[int, Field(ge=0)]] = later({})
+    """Examples before each question by task, over `num_fewshot` and what the task says. Default: none named (ours)."""
+    data: dict[str, str] = later({})
+    """Local copies of tasks' data, by task: a file or a folder of files. Default: none, the Hub's (lm-eval)."""
+    backend: Literal["hf", "vllm"] = later("hf")
+    """What scores: transformers in this process, or vLLM where it is installed. Default hf (ours)."""
+    vllm: dict[str, Any] = later({})
+    """Further arguments of lm-eval's vLLM class, such as gpu_memory_utilization. Default: its own (lm-eval)."""
     batch_size: PositiveInt = 64
     """Requests in a batch; changes speed and memory, not what is asked. Default 64 (ours)."""
     limit: PositiveInt | None = None
@@ -349,6 +357,10 @@ class PresetTasks(PresetTaskSet):
     """As above, for the choice of the learning rate. Default: none."""
     num_fewshot: Annotated[int, Field(ge=0)] | None = None
     """As `tasks.num_fewshot` of a run. Default: what each task says."""
+    fewshot: dict[str, Annotated[int, Field(ge=0)]] = later({})
+    """As `tasks.fewshot` of a run. Default: none named."""
+    data: dict[str, str] = later({})
+    """As `tasks.data` of a run. Default: none."""
     batch_size: PositiveInt = 64
     """As `tasks.batch_size` of a run. Default 64."""
     limit: PositiveInt | None = None

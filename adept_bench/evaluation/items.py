@@ -6,7 +6,7 @@ Both come from lm-eval's own task objects, so that they are the items and templa
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from adept_bench.corpora.overlap import units
 from adept_bench.corpora.reading import spread
 from adept_bench.errors import InputError
-from adept_bench.evaluation.tasks import builtin_manager, check_names, names, render
+from adept_bench.evaluation.tasks import check_names, load, names
 
 
 def development_texts(wanted: Sequence[str], manager: Any = None) -> list[str]:
@@ -36,32 +36,40 @@ def development_texts(wanted: Sequence[str], manager: Any = None) -> list[str]:
     return [text for texts in found.values() for text in spread(texts, size)]
 
 
-def evaluated_texts(wanted: Sequence[str], manager: Any = None) -> dict[str, list[list[str]]]:
+def evaluated_texts(
+    wanted: Sequence[str], manager: Any = None, data: Mapping[str, str] | None = None
+) -> dict[str, list[list[str]]]:
     """Task to its evaluated items, each a list of texts: the question as it is asked, the choices, the right answer.
 
-    Raises InputError for an unknown task and for items that cannot be had.
+    `data`: local copies of tasks' data (`tasks.load`). Raises InputError for an unknown task and for items that cannot
+    be had.
     """
-    with _loaded(wanted, manager) as loaded:
+    with _loaded(wanted, manager, data) as loaded:
         return {
             name: [_parts(task, item) for task in leaves for item in task.eval_docs] for name, leaves in loaded.items()
         }
 
 
 @contextmanager
-def _loaded(wanted: Sequence[str], manager: Any) -> Iterator[dict[str, list[Any]]]:
+def _loaded(
+    wanted: Sequence[str], manager: Any, data: Mapping[str, str] | None = None
+) -> Iterator[dict[str, list[Any]]]:
     """Each name's tasks: itself, or the members of a group such as mmlu."""
     from adept_bench.evaluation.undisturbed import quiet
 
     if manager is None:
         check_names(wanted)
     with tempfile.TemporaryDirectory(prefix="adept-bench-items-") as folder, quiet():
-        ours = [name for name in wanted if name in names()]
-        rendered = render(ours, Path(folder)) if ours else None
         found = {}
-        for name in wanted:
-            source: Any = rendered if name in ours else manager or builtin_manager()
+        for number, name in enumerate(wanted):
+            place = Path(folder) / str(number)
+            place.mkdir()
+            foreign = manager is not None and name not in names()
             try:
-                found[name] = list(source.load([name])["tasks"].values())
+                loaded = manager.load([name]) if foreign else load(name, place, source=(data or {}).get(name))
+                found[name] = list(loaded["tasks"].values())
+            except InputError:
+                raise
             except (
                 Exception
             ) as error:  # no network, a gated dataset, a broken file: datasets has no common base for them

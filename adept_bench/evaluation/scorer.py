@@ -1,4 +1,7 @@
-"""lm-eval's Hugging Face model with our progress and a count of truncated prompts."""
+"""lm-eval's models with our progress and a count of truncated prompts: transformers in this process here.
+
+`vllm_scorer` has the other one; `backends` opens either.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from lm_eval.api.model import TemplateLM
 from lm_eval.models.huggingface import HFLM
 
 from adept_bench.errors import InputError
@@ -31,27 +35,21 @@ class _Ticker:
             self.on_items(done)
 
 
-class Scorer(HFLM):
-    """Scores requests as HFLM does. `truncated` collects (task name, document number) of prompts that were cut.
+class Counting(TemplateLM):
+    """What is added to a model class of lm-eval's, standing before it among the bases.
 
-    Differs in nothing that is measured, but for log-probabilities taken in float32 also of a bf16 model, where two
-    choices would otherwise tie more often.
+    `truncated` collects (task name, document number) of prompts that were cut; `on_items` is told of finished items.
     """
 
-    def __init__(
-        self, model: torch.nn.Module, tokenizer: Any, *, batch_size: int, max_length: int | None, on_items: OnItems
-    ) -> None:
-        if tokenizer.eos_token_id is None:
-            raise InputError("the tokenizer has no end-of-text token, which evaluation needs")
-        super().__init__(
-            pretrained=model,
-            tokenizer=tokenizer,
-            batch_size=batch_size,
-            max_length=max_length,
-            softmax_dtype="float32",
-        )
+    on_items: OnItems
+    truncated: set[tuple[str, int]]
+    spare: int
+    """Tokens of context and continuation beyond `max_length` that are scored without a cut."""
+
+    def count(self, on_items: OnItems) -> None:
+        """Begin counting; for the end of a constructor."""
         self.on_items = on_items
-        self.truncated: set[tuple[str, int]] = set()
+        self.truncated = set()
         self._requests: list[Any] = []
 
     @contextmanager
@@ -74,13 +72,13 @@ class Scorer(HFLM):
             return super().loglikelihood_rolling(requests, disable_tqdm=True)
 
     def _loglikelihood_tokens(
-        self, requests: list[Any], disable_tqdm: bool = False, override_bs: int | None = None
+        self, requests: list[Any], disable_tqdm: bool = False, **kwargs: Any
     ) -> list[tuple[float, bool]]:
         if len(requests) == len(self._requests):  # rolling windows never are too long
             for request, (_, context, continuation) in zip(self._requests, requests):
-                if len(context) + len(continuation) > self.max_length + 1:
+                if len(context) + len(continuation) > self.max_length + self.spare:
                     self.truncated.add((request.task_name, request.doc_id))
-        return super()._loglikelihood_tokens(requests, disable_tqdm=True, override_bs=override_bs)
+        return super()._loglikelihood_tokens(requests, disable_tqdm=True, **kwargs)
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         with self._following(requests):
@@ -90,3 +88,27 @@ class Scorer(HFLM):
                 if len(self.tok_encode(context)) > room:
                     self.truncated.add((request.task_name, request.doc_id))
             return super().generate_until(requests, disable_tqdm=True)
+
+
+class Scorer(Counting, HFLM):
+    """Scores requests as HFLM does, with a model in this process.
+
+    Differs in nothing that is measured, but for log-probabilities taken in float32 also of a bf16 model, where two
+    choices would otherwise tie more often.
+    """
+
+    spare = 1  # the last token is only predicted
+
+    def __init__(
+        self, model: torch.nn.Module, tokenizer: Any, *, batch_size: int, max_length: int | None, on_items: OnItems
+    ) -> None:
+        if tokenizer.eos_token_id is None:
+            raise InputError("the tokenizer has no end-of-text token, which evaluation needs")
+        super().__init__(
+            pretrained=model,
+            tokenizer=tokenizer,
+            batch_size=batch_size,
+            max_length=max_length,
+            softmax_dtype="float32",
+        )
+        self.count(on_items)

@@ -6,40 +6,43 @@ rendered with absolute paths and the names are checked afterwards.
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from adept_bench.errors import InputError, nearest
+from adept_bench.evaluation.backends import check_backend
+from adept_bench.evaluation.builtin import manager_of, on_local_data
 from adept_bench.files import content_hash
 
-TEMPLATES = Path(__file__).with_name("tasks")
+TEMPLATES = Path(__file__).with_name("tasks")  # the lab's; those of examinations are in exams/
+EXAMS = ("cmb", "mmcu_medical")
 
 Items = Callable[[str], list[dict[str, Any]]]
 
 
 def names() -> list[str]:
     """The package's own tasks, sorted."""
-    return sorted(path.stem for path in TEMPLATES.glob("*.yaml") if not path.stem.startswith("_"))
+    lab = [path.stem for path in TEMPLATES.glob("*.yaml") if not path.stem.startswith("_")]
+    return sorted([*lab, *EXAMS])
 
 
-def definitions_hash() -> str:
-    """A hash of all the package's task files by name and content, shared parts included."""
-    return content_hash({path.name: path.read_text(encoding="utf-8") for path in TEMPLATES.glob("*.yaml")})
+def definitions_hash(folder: str = "") -> str:
+    """A hash of the lab's task files by name and content, shared parts included; of those of `folder` "exams"."""
+    return content_hash({path.name: path.read_text(encoding="utf-8") for path in (TEMPLATES / folder).glob("*.yaml")})
 
 
 def check_names(wanted: Iterable[str], where: str = "tasks") -> None:
     """Raise InputError, naming the nearest valid name, for the first of `wanted` that is no task of ours or lm-eval's.
 
-    lm-eval's index takes seconds to read and is only read for a name that is not ours.
+    lm-eval is only asked for a name that is not ours.
     """
     for name in wanted:
         if name in names():
             continue
         # the prefix is ours, so the slow index need not be asked
-        known = [] if name.startswith("lab_") else builtin_manager().all_tasks
+        known = [] if name.startswith("lab_") else manager_of(name).all_tasks
         if name not in known:
             close = nearest(name, [*names(), *known])
             hint = f"; did you mean {close!r}?" if close else ""
@@ -48,22 +51,52 @@ def check_names(wanted: Iterable[str], where: str = "tasks") -> None:
             )
 
 
-@functools.cache
-def builtin_manager() -> Any:
-    """lm-eval's own tasks (an `lm_eval.tasks.TaskManager`), indexed once a process."""
-    from lm_eval.tasks import TaskManager
+def check_options(asked: Collection[str], fewshot: Iterable[str], data: Mapping[str, str], backend: str) -> None:
+    """Raise InputError, before any work, for options of tasks that do not exist, for local copies that are not there
+    or, of examinations that are `asked`, cannot be read, and for a backend that is not installed.
 
-    return TaskManager()
+    Options may name tasks that are not asked, as those of a preset do in a suite of one domain.
+    """
+    check_backend(backend)
+    for option, named in (("fewshot", fewshot), ("data", data)):
+        check_names([name for name in named if name not in asked], f"tasks.{option}")
+    for name, source in data.items():
+        if not Path(source).expanduser().exists():
+            raise InputError(f"tasks.data.{name}: no file or folder {source!r}; expected a local copy of its data")
+        if name in EXAMS and name in asked:
+            from adept_bench.evaluation.exams import exam_rows
+
+            exam_rows(name, source)
+
+
+def load(name: str, folder: Path, items: Items | None = None, source: str | None = None) -> dict[str, Any]:
+    """Task, group or tag `name` as lm-eval loads it (`TaskManager.load`), whether ours or its own.
+
+    `folder`: new, for files that must stay until the evaluation is over. `items`: of the lab's tasks, as `render` takes
+    them. `source`: a local copy of the data (`exams.exam_rows`, `builtin.on_local_data`). Raises InputError for data
+    that cannot be read.
+    """
+    if name not in names():
+        manager = manager_of(name) if source is None else on_local_data(name, source, folder)
+    elif name in EXAMS:
+        manager = _render_exam(name, folder, source)
+    else:
+        manager = render([name], folder, items)
+    try:
+        return manager.load([name])
+    except (OSError, ValueError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"tasks: the data of {name!r} cannot be loaded: {first}; tasks.data.{name} may name a copy"
+        ) from error
 
 
 def render(wanted: Iterable[str], folder: Path, items: Items | None = None) -> Any:
-    """Write the tasks `wanted`, all ours, with their items to `folder`; the `lm_eval.tasks.TaskManager` of just these.
+    """Write the lab's tasks `wanted` with their items to `folder`; the `lm_eval.tasks.TaskManager` of just these.
 
     `items(name)` gives a task's items, by default those of the lab's world: {"id", "question", "choices", "answer":
     index} or, for a generated answer, {"id", "question", "answer": text}. Raises InputError for an unknown name.
     """
-    from lm_eval.tasks import TaskManager
-
     wanted = list(wanted)
     for name in wanted:
         if name not in names():
@@ -77,8 +110,38 @@ def render(wanted: Iterable[str], folder: Path, items: Items | None = None) -> A
     for name in wanted:
         template_text = (TEMPLATES / f"{name}.yaml").read_text(encoding="utf-8")
         (folder / f"{name}.yaml").write_text(template_text.replace("{folder}", escaped), encoding="utf-8")
-        lines = [json.dumps(_checked(name, item), ensure_ascii=False) for item in items(name)]
-        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        _write_rows(folder / f"{name}.jsonl", [_checked(name, item) for item in items(name)])
+    return _manager(wanted, folder)
+
+
+def _render_exam(name: str, folder: Path, source: str | None) -> Any:
+    """The manager of an examination: its rows are written to `folder`, and a task file that names them."""
+    from adept_bench.evaluation.exams import exam_rows
+
+    rows = {split: rows for split, rows in exam_rows(name, source).items() if rows}
+    for split in rows:
+        _write_rows(folder / f"{split}.jsonl", rows[split])
+    changed: dict[str, Any] = {
+        "include": str(TEMPLATES / "exams" / f"{name}.yaml"),
+        "dataset_kwargs": {
+            "data_files": {split: str(folder / f"{split}.jsonl") for split in rows},
+            "cache_dir": str(folder / "cache"),
+        },
+    }
+    if "dev" not in rows:
+        changed["fewshot_split"] = None
+    (folder / f"{name}.yaml").write_text(json.dumps(changed), encoding="utf-8")
+    return _manager([name], folder)
+
+
+def _write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _manager(wanted: list[str], folder: Path) -> Any:
+    from lm_eval.tasks import TaskManager
+
     manager = TaskManager(include_path=str(folder), include_defaults=False)
     missing = sorted(set(wanted) - set(manager.all_tasks))
     if missing:

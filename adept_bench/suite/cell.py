@@ -10,7 +10,7 @@ from adept_bench.files import content_hash
 from adept_bench.suite import machine
 from adept_bench.suite.analyses import of_base, of_trained
 from adept_bench.suite.base import BaseMeasurements
-from adept_bench.suite.evaluate import evaluate_all
+from adept_bench.suite.evaluate import data_hashes, evaluate_all
 from adept_bench.suite.inputs import Inputs, inputs
 from adept_bench.suite.texts import data_identity
 from adept_bench.suite.trained import Trained, describe
@@ -60,12 +60,16 @@ _IMMATERIAL = {"training": {"learning_rate", "save_every", "gradient_checkpointi
 def resolved(spec: Spec) -> dict[str, Any]:
     """Everything needed to run the cell again: the configuration, what its names stood for, and its learning rate."""
     config = spec.config.model_dump(mode="json", exclude={"selection": True})
+    identity: dict[str, Any] = {"model": spec.inputs.model_hash, **data_identity(spec.config.data)}
+    asked = [name for names in spec.config.tasks.groups.values() for name in names]
+    if tasks := data_hashes(spec.config, asked):
+        identity["tasks"] = tasks
     return {
         **config,
         "method": spec.method,
         "seed": spec.seed,
         "learning_rate": spec.rate["value"] if spec.rate else None,
-        "identity": {"model": spec.inputs.model_hash, **data_identity(spec.config.data)},
+        "identity": identity,
     }
 
 

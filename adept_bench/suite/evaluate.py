@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adept_bench.corpora.identity import known_file_hash
+from adept_bench.files import content_hash
 from adept_bench.suite.inputs import Inputs
 from adept_bench.suite.texts import data_identity
 
@@ -12,6 +16,19 @@ if TYPE_CHECKING:
     from torch import nn
 
     from adept_bench.config.schema import RunConfig
+
+
+def check_tasks(config: RunConfig) -> None:
+    """Raise InputError, before any work, for what is wrong with `config.tasks`: names, options, local data, backend."""
+    from adept_bench.evaluation.tasks import check_names, check_options
+
+    tasks = config.tasks
+    asked: set[str] = set()
+    for what, groups in (("groups", tasks.groups), ("validation", tasks.validation)):
+        named = [name for names in groups.values() for name in names]
+        check_names(named, f"tasks.{what}")
+        asked |= set(named)
+    check_options(asked, tasks.fewshot, tasks.data, tasks.backend)
 
 
 def evaluation_key(inputs: Inputs, groups: dict[str, list[str]]) -> dict[str, Any]:
@@ -24,7 +41,7 @@ def evaluation_key(inputs: Inputs, groups: dict[str, list[str]]) -> dict[str, An
     tasks = inputs.config.tasks
     names = sorted({name for group in groups.values() for name in group})
     versions = library_versions()
-    return {
+    return _options_key(inputs.config, names) | {
         "groups": groups,
         "items": {name: items_hash(name) for name in names if name in LAB_TASKS},
         "definitions": definitions_hash(),
@@ -34,6 +51,34 @@ def evaluation_key(inputs: Inputs, groups: dict[str, list[str]]) -> dict[str, An
         "max_length": inputs.config.probe.max_length,
         "versions": {name: versions[name] for name in ("torch", "transformers", "lm_eval")},
     }
+
+
+def _options_key(config: RunConfig, names: list[str]) -> dict[str, Any]:
+    """The part of an evaluation's key that only some configurations have: options that are set, and examinations."""
+    from adept_bench.evaluation.backends import describe
+    from adept_bench.evaluation.exams import HUB
+    from adept_bench.evaluation.tasks import definitions_hash
+
+    tasks = config.tasks
+    exams = {name: place for name, place in HUB.items() if name in names}
+    found: dict[str, Any] = {
+        "fewshot": {name: shots for name, shots in tasks.fewshot.items() if name in names},
+        "data": data_hashes(config, names),
+        "backend": describe(tasks.backend) | tasks.vllm if tasks.backend != "hf" else {},
+        "exams": {"definitions": definitions_hash("exams"), "hub": exams} if exams else None,
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def data_hashes(config: RunConfig, names: Iterable[str]) -> dict[str, str]:
+    """A hash of each local copy in `tasks.data` of a task in `names`: of its files, by name and content."""
+    found = {}
+    for name in names:
+        if name in config.tasks.data:
+            place = Path(config.tasks.data[name]).expanduser()
+            files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())
+            found[name] = content_hash({str(path.relative_to(place)): known_file_hash(path) for path in files})
+    return found
 
 
 def evaluate_all(
@@ -62,6 +107,10 @@ def evaluate_all(
             num_fewshot=config.tasks.num_fewshot,
             limit=config.tasks.limit,
             title=title,
+            fewshot=config.tasks.fewshot,
+            data=config.tasks.data,
+            backend=config.tasks.backend,
+            vllm=config.tasks.vllm,
         )
     return {**found, "losses": losses, "seconds": time.perf_counter() - started}
 
@@ -74,6 +123,7 @@ def evaluate_model(config: RunConfig, *, seed: int = 0) -> dict[str, Any]:
     from adept_bench.suite.machine import now, provenance
 
     started = now()
+    check_tasks(config)
     inputs = Inputs(config, seed)
     found = evaluate_all(inputs.load_base(), inputs, config.tasks.groups, "eval")
     return {

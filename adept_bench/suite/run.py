@@ -95,7 +95,7 @@ def described(variant: SuiteVariant) -> dict[str, Any]:
 
 def check_inputs(config: RunConfig, seeds: Sequence[int], jobs: int | None, results: Path) -> None:
     """Find what is wrong with the input before any work: the results folder, tasks, corpora and base models."""
-    from adept_bench.evaluation.tasks import check_names
+    from adept_bench.suite.evaluate import check_tasks
     from adept_bench.suite.texts import LAB
 
     if results.exists() and not results.is_dir():
@@ -104,8 +104,7 @@ def check_inputs(config: RunConfig, seeds: Sequence[int], jobs: int | None, resu
         results.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--results: {str(results)!r} cannot be made: {error.strerror}") from None
-    for what, groups in (("groups", config.tasks.groups), ("validation", config.tasks.validation)):
-        check_names([name for names in groups.values() for name in names], f"tasks.{what}")
+    check_tasks(config)
     specs = [Spec(config, UNTRAINED, seed, None) for seed in seeds]
     if config.model.source.startswith(LAB):
         from adept_bench.lab.bases import folder

@@ -82,12 +82,13 @@ def _items(config: RunConfig) -> ItemNgrams:
         raise InputError(
             f"data.decontaminate: {n}, and no tasks whose items to look for; expected tasks.groups, or null"
         )
-    return _ngrams(tasks, n)
+    data = {task: place for task, place in config.tasks.data.items() if task in tasks}
+    return _ngrams(tasks, n, tuple(data.items()))
 
 
 @lru_cache(maxsize=1)  # domain and general text are looked through for the same items
-def _ngrams(tasks: tuple[str, ...], n: int) -> ItemNgrams:
+def _ngrams(tasks: tuple[str, ...], n: int, data: tuple[tuple[str, str], ...]) -> ItemNgrams:
     from adept_bench.corpora.overlap import ItemNgrams
     from adept_bench.evaluation.items import evaluated_texts
 
-    return ItemNgrams(evaluated_texts(tasks), n)
+    return ItemNgrams(evaluated_texts(tasks, data=dict(data)), n)

@@ -19,7 +19,8 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from adept_bench import progress
 from adept_bench.errors import InputError
-from adept_bench.evaluation.harness import _evaluate_one, _group_means, evaluate
+from adept_bench.evaluation.entries import group_means
+from adept_bench.evaluation.harness import _evaluate_one, _set_fewshot, evaluate
 
 WORDS = [f"v{number}" for number in range(30)]
 ITEMS = 24
@@ -220,7 +221,10 @@ def test_truncated_prompts_are_counted(model: Any, tokenizer: Any) -> None:
     assert result["tasks"]["lab_math_generate"]["truncated"] == sum(length > lengths[10] for length in lengths) > 0
 
 
-def test_nothing_is_disturbed_and_nothing_printed(model: Any, tokenizer: Any, capfd: pytest.CaptureFixture) -> None:
+def test_nothing_is_disturbed_and_nothing_printed(
+    model: Any, tokenizer: Any, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_current", progress.Silent())  # a command run before may have left its own
     items, _ = chosen_items(model, tokenizer, 1)
     sums, _ = written_items(model, tokenizer)
     model.train()
@@ -264,14 +268,14 @@ def test_a_group_of_lm_evals_is_one_task(model: Any, tokenizer: Any, tmp_path: P
     )
     manager = TaskManager(include_path=str(tmp_path), include_defaults=False)
     scorer = Scorer(model, tokenizer, batch_size=8, max_length=None, on_items=lambda done: None)
-    tasks = _evaluate_one("both", "general", manager.load(["both"]), scorer, None, None, None)
+    tasks = _evaluate_one("both", "general", manager.load(["both"]), scorer, None, None)
     assert list(tasks) == ["both"]
     entry = tasks["both"]
     assert entry["items"] == expected + expected_second[:9]
     assert (entry["n"], entry["version"], entry["group"]) == (ITEMS + 9, "3", "general")
     assert entry["value"] == pytest.approx(sum(entry["items"]) / (ITEMS + 9))
     assert entry["stderr"] > 0
-    assert _group_means(tasks)["groups"]["general"] == pytest.approx(entry["value"])
+    assert group_means(tasks)["groups"]["general"] == pytest.approx(entry["value"])
 
 
 def test_few_shot_prompts(model: Any, tokenizer: Any, tmp_path: Path) -> None:
@@ -286,7 +290,9 @@ def test_few_shot_prompts(model: Any, tokenizer: Any, tmp_path: Path) -> None:
     for shots in (None, 2):
         manager = TaskManager(include_path=str(tmp_path), include_defaults=False)
         scorer = Scorer(model, tokenizer, batch_size=8, max_length=None, on_items=lambda done: None)
-        entries[shots] = _evaluate_one("free", "general", manager.load(["free"]), scorer, shots, None, None)["free"]
+        loaded = manager.load(["free"])
+        _set_fewshot(loaded["tasks"]["free"], shots)
+        entries[shots] = _evaluate_one("free", "general", loaded, scorer, None, None)["free"]
     assert (entries[None]["num_fewshot"], entries[2]["num_fewshot"]) == (0, 2)
     assert entries[None]["items_hash"] != entries[2]["items_hash"]
 

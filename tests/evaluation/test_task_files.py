@@ -13,7 +13,7 @@ import pytest
 from adept_bench.errors import InputError
 from adept_bench.evaluation.tasks import names, render
 
-OURS = [
+LAB = [
     "lab_general",
     "lab_general_validation",
     "lab_math_choice",
@@ -32,7 +32,7 @@ def items(name: str) -> list[dict]:
 
 
 def test_names() -> None:
-    assert names() == OURS
+    assert names() == sorted([*LAB, "cmb", "mmcu_medical"])
 
 
 def test_names_need_no_heavy_import() -> None:
@@ -46,9 +46,9 @@ def test_names_need_no_heavy_import() -> None:
 def test_every_task_renders_and_loads(tmp_path: Path) -> None:
     folder = tmp_path / "a folder 'with' signs"
     folder.mkdir()
-    manager = render(OURS, folder, items)
-    assert manager.all_tasks == OURS
-    loaded = manager.load(OURS)["tasks"]
+    manager = render(LAB, folder, items)
+    assert manager.all_tasks == LAB
+    loaded = manager.load(LAB)["tasks"]
     for name, task in loaded.items():
         document = task.eval_docs[0]
         context = task.fewshot_context(document, 0)
@@ -77,8 +77,8 @@ def test_only_what_is_asked_for(tmp_path: Path) -> None:
 
 def test_the_labs_items_render(tmp_path: Path) -> None:
     lab = pytest.importorskip("adept_bench.lab.items")
-    assert sorted(lab.TASKS) == OURS
-    loaded = render(OURS, tmp_path).load(OURS)["tasks"]
+    assert sorted(lab.TASKS) == LAB
+    loaded = render(LAB, tmp_path).load(LAB)["tasks"]
     for name, task in loaded.items():
         assert [document["id"] for document in task.eval_docs] == [item["id"] for item in lab.items(name)]
 
@@ -108,4 +108,4 @@ def test_the_hash_of_the_definitions_follows_every_task_file(tmp_path: Path, mon
         seen.add(tasks.definitions_hash())
     (copied / "lab_general.yaml").rename(copied / "lab_other.yaml")
     seen.add(tasks.definitions_hash())
-    assert len(seen) == len(OURS) + 2 + 2
+    assert len(seen) == len(LAB) + 2 + 2
