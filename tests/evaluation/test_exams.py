@@ -217,6 +217,42 @@ def test_mmcu_prompt(tmp_path: Path) -> None:
     assert task.fewshot_context(task.eval_docs[2], 2) == line + shown
 
 
+def test_cmb_prompts_are_the_authors(cmb: Path, tmp_path: Path) -> None:
+    from adept_bench.evaluation.tasks import load
+
+    place = tmp_path / "files"
+    place.mkdir()
+    task = load("cmb", place, source=str(cmb))["tasks"]["cmb"]
+    test = json.loads(next(cmb.rglob("CMB-test-choice-question-merge.json")).read_text())
+    val = json.loads(next(cmb.rglob("CMB-val-merge.json")).read_text())
+    for document, item in zip(task.eval_docs, test):
+        assert task.fewshot_context(document, 0) == cmb_prompt(item)
+        assert task.fewshot_context(document, 1) == f"{cmb_prompt(val[0])}AC\n\n{cmb_prompt(item)}"
+    assert [task.doc_to_target(document) for document in task.eval_docs] == ["B", "B", "ABD"] * 4
+
+
+def test_mmcu_against_greedy_decoding_by_hand(tmp_path: Path, make_model: Any, plain_writing: Any) -> None:
+    """Zero-shot: the whole run of letters counts, whether one answer is right or several."""
+    texts = [f"问{n}" for n in range(8)]
+    line = "请阅读以下选择题并给出正确选项，不要解释原因。请只给出答案的序号。\n"
+    contexts = [f"{line}{text}\nA. 甲\nB. 乙\nC. 丙\nD. 丁\n正确答案的序号是：" for text in texts]
+    model, tokenizer = make_model(contexts, likely="ABCD\n")
+    rows, expected = [], []
+    for number, (text, context) in enumerate(zip(texts, contexts)):
+        named = "".join(sorted(set(plain_writing(model, tokenizer, context, 32, ["\n"])) & set("ABCD")))
+        answer = named if named and number % 2 else "ABD" if named != "ABD" else "C"
+        rows.append(dict(zip("uvwxyz", [text, "A、甲", "B、乙", "C、丙", "D、丁", answer])))
+        expected.append(int(named == answer))
+    file = tmp_path / "mmcu.jsonl"
+    file.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
+    options = {"data": {"mmcu_medical": str(file)}, "fewshot": {"mmcu_medical": 0}}
+    entry = evaluate(model, tokenizer, {"domain": ["mmcu_medical"]}, batch_size=3, **options)["tasks"]["mmcu_medical"]
+    assert entry["items"] == expected
+    assert 0 < sum(expected) < 8
+    single = sum(len(row["z"]) == 1 for row in rows)
+    assert entry["chance"] == pytest.approx(single / 4 / 8)
+
+
 def test_examples_that_are_not_there(cmb: Path, make_model: Any) -> None:
     model, tokenizer = make_model(["甲"])
     next(cmb.rglob("CMB-val-merge.json")).unlink()

@@ -10,6 +10,7 @@ import pytest
 from adept_bench.__main__ import main
 from adept_bench.config.loading import resolve
 from adept_bench.errors import InputError
+from adept_bench.results.store import Store
 from adept_bench.suite.evaluate import check_tasks, data_hashes, evaluation_key
 from adept_bench.suite.inputs import Inputs
 
@@ -65,13 +66,38 @@ def test_what_is_refused_before_the_work(tiny_model, texts, setting: str, messag
         check_tasks(configuration(tiny_model, texts, setting))
 
 
+def test_a_cell_with_a_benchmark_of_local_data(arguments, tmp_path, capsys) -> None:
+    """Stored with what was asked; valid for the same content elsewhere only where the setting says so; else refused."""
+    data = tmp_path / "data"
+    medqa(data)
+    sets = ["--set", "tasks.groups={general: [medqa_4options]}", "--set", f"tasks.data.medqa_4options={data}"]
+    command = [*arguments, "--methods", "vanilla", "--jobs", "1", *sets, "--fewshot", "medqa_4options=1"]
+    assert main([*command, "--quiet"]) == 0
+    (cell,) = Store(Path(arguments[arguments.index("--results") + 1])).load_all()
+    task = cell.tasks["medqa_4options"]
+    assert (task.n, task.num_fewshot, task.details["data"]) == (4, 1, str(data))
+    assert 0 <= task.details["metrics"]["acc_norm,none"] <= 1
+    assert cell.config["tasks"]["fewshot"] == {"medqa_4options": 1}
+    assert list(cell.config["identity"]["tasks"]) == ["medqa_4options"]
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "1 of 1 cells have a valid result" in capsys.readouterr().err
+    medqa(data, "another question")
+    assert main([*command, "--quiet"]) == 2
+    assert "identity.tasks.medqa_4options" in capsys.readouterr().err
+
+
+def medqa(folder: Path, about: str = "q") -> None:
+    folder.mkdir(exist_ok=True)
+    options = {f"ending{number}": f"x{number}" for number in range(4)}
+    rows = [{"sent1": f"{about} {number}", "sent2": "", **options, "label": number} for number in range(4)]
+    for split in ("test", "train"):
+        (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+
 def test_fewshot_on_the_command_line(tiny_model, texts, tmp_path, capsys) -> None:
     domain, general = texts
-    rows = [
-        {"sent1": f"q{n}", "sent2": "", **{f"ending{e}": f"x{e}" for e in range(4)}, "label": n % 4} for n in range(4)
-    ]
-    for split in ("test", "train"):
-        (tmp_path / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    medqa(tmp_path)
     settings = {
         "data.domain": domain,
         "data.general": general,
