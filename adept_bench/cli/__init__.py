@@ -13,6 +13,7 @@ from adept_bench.cli.info import doctor_command, list_command
 from adept_bench.cli.lab import lab_app
 from adept_bench.cli.merge import merge_command
 from adept_bench.cli.options import DebugFirst, QuietFirst, Version
+from adept_bench.cli.plan import plan_command
 from adept_bench.cli.probe import probe_app
 from adept_bench.cli.report import report_command
 from adept_bench.cli.run import run_command
@@ -35,6 +36,7 @@ def _root(quiet: QuietFirst = False, debug: DebugFirst = False, version: Version
 
 
 app.command("run", short_help="Compare methods: run what has no result yet.")(run_command)
+app.command("plan", short_help="Parameters, memory, FLOPs, hours: before running.")(plan_command)
 app.command("show", short_help="The comparison table of stored results.")(show_command)
 app.command("claims", short_help="The paper's claims beside the stored results.")(claims_command)
 app.command("report", short_help="One HTML page of stored results.")(report_command)

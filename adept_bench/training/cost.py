@@ -32,7 +32,7 @@ def train_flops(model: nn.Module, *, tokens: int, length: int, trainable: Collec
     trained = {id(parameters[name]) for name in trainable}
     found = decoder(model)
     top = len(found.layers)
-    lowest = _lowest(trainable, found, top)
+    lowest = lowest_trained(trainable, found)
     per_token = 0
     for name, module in _linear_maps(model):
         size = module.get_parameter("weight").numel()
@@ -50,8 +50,24 @@ def forward_flops(model: nn.Module, *, tokens: int, length: int) -> int:
     return train_flops(model, tokens=tokens, length=length, trainable=())
 
 
-def _lowest(trainable: Collection[str], found: Decoder, top: int) -> int:
-    """The lowest layer gradients reach: 0 if an embedding trains, `top` if only the head, `top` + 1 if none."""
+def recomputed_flops(model: nn.Module, *, tokens: int, length: int, trainable: Collection[str]) -> int:
+    """Operations of the second forward pass of gradient checkpointing, which only layers that gradients reach take."""
+    from adept_bench.probing.decoder import decoder
+
+    found = decoder(model)
+    lowest = lowest_trained(trainable, found)
+    per_token = 0
+    for name, module in _linear_maps(model):
+        layer = found.layer_of(f"{name}.weight")
+        if layer is not None and layer >= lowest:
+            per_token += 2 * module.get_parameter("weight").numel()
+    reached = max(0, len(found.layers) - lowest)
+    return (per_token + reached * 4 * length * _attention_width(model)) * tokens
+
+
+def lowest_trained(trainable: Collection[str], found: Decoder) -> int:
+    """The lowest layer gradients reach: 0 if an embedding trains, the depth if only the head, depth + 1 if none."""
+    top = len(found.layers)
     lowest = top + 1
     for name in trainable:
         layer = found.layer_of(name)

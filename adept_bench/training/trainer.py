@@ -328,9 +328,14 @@ class _UnitTrainer(Trainer):
 
 
 def enable_checkpointing(model: Any) -> None:
-    """Compute activations again in the backward pass; the variant that works below a frozen embedding too."""
+    """Compute activations again in the backward pass, without losing what frozen layers save.
+
+    transformers makes the embedding's output require gradients, which only torch's older, reentrant variant needs: the
+    backward pass would go through, and compute again, the frozen layers below the lowest that trains.
+    """
     options = {"use_reentrant": False}
     if hasattr(model, "activation_checkpointing_enable"):  # transformers from 5.2x
         model.activation_checkpointing_enable(activation_checkpointing_kwargs=options)
     else:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
+    model.disable_input_require_grads()

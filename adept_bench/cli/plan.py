@@ -1,0 +1,119 @@
+"""`adept-bench plan`: what the cells of a run need, before anything is spent."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from adept_bench.cli.options import Debug, PresetOption, Quiet, ResultsOption, SetOption, SuiteOption, split_names
+from adept_bench.cli.show import Format
+from adept_bench.errors import InputError
+
+if TYPE_CHECKING:
+    from adept_bench.config.schema import RunConfig
+    from adept_bench.planning.timing import Rate
+
+WIDTH = 132
+
+
+def plan_command(
+    suite: SuiteOption,
+    preset: PresetOption = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Base model instead of the preset's: folder or Hub id.", metavar="M")
+    ] = None,
+    methods: Annotated[
+        str | None, typer.Option("--methods", help="Such as full,adept. Default: the suite's.", metavar="A,B")
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            "--device",
+            help="Such as h100,a100-80, or cpu for this machine's. Default: all that are known; cpu for the lab.",
+            metavar="NAME",
+        ),
+    ] = None,
+    devices: Annotated[int, typer.Option("--devices", min=1, help="So many of the device, side by side.")] = 1,
+    mfu: Annotated[
+        float | None, typer.Option("--mfu", help="Share of the stated peak that is reached. Default 0.4.")
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Time a few steps of full pretraining on this machine's processor first.")
+    ] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Predicted beside measured, for the stored results of suite and preset.")
+    ] = False,
+    results: ResultsOption = Path("results"),
+    settings: SetOption = None,
+    format: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.table,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """What each method needs: parameters, operations, memory and hours on devices. Nothing runs, no weights are read."""
+    from adept_bench.config.loading import load_suite, resolve
+    from adept_bench.config.names import check_methods
+
+    if mfu is not None and not 0 < mfu <= 1:
+        raise InputError(f"--mfu: {mfu} is not a share; expected a number above 0 and up to 1 such as 0.4")
+    loaded = load_suite(suite)
+    names = loaded.methods
+    if methods is not None:
+        names = check_methods(split_names(methods) or [], "--methods", loaded.variants)
+    config = resolve(loaded, preset, model=model, overrides=settings or ())
+    variants = {
+        name: (variant.of, resolve(loaded, preset, model=model, overrides=settings or (), variant=name))
+        for name, variant in loaded.variants.items()
+        if name in names
+    }
+
+    from adept_bench.planning.devices import MFU, chosen
+
+    if compare:
+        from adept_bench.planning.compare import compared
+        from adept_bench.planning.compare import notes as compared_notes
+        from adept_bench.planning.compare import tables as compared_tables
+
+        found = compared(results, config.preset, config.suite)
+        _print(found, compared_tables(found), compared_notes(found), format)
+        return
+    lab = config.model.source.startswith("lab:")
+    picked = chosen(split_names(device), lab)
+    from adept_bench.planning.plan import make_plan
+    from adept_bench.planning.render import notes, tables
+
+    rate = _measured(config) if measure else None
+    plan = make_plan(
+        config,
+        names,
+        picked,
+        seeds=loaded.seeds,
+        count=devices,
+        mfu=mfu or MFU,
+        measured=rate,
+        variants=variants,
+    )
+    _print(plan, tables(plan), notes(plan), format)
+
+
+def _measured(config: RunConfig) -> Rate:
+    from adept_bench.planning.measuring import measured_rate
+
+    return measured_rate(config)
+
+
+def _print(value: dict[str, Any], found: Any, lines: list[str], format: Format) -> None:
+    import json
+
+    from adept_bench.planning.render import as_markdown, as_text
+
+    if format is Format.json:
+        print(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False))
+    elif format is Format.markdown:
+        print(as_markdown(found, lines))
+    else:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
+        print(as_text(found, lines, max(width, 100)))

@@ -1,0 +1,1 @@
+"""What a cell needs before it runs: parameters, memory, operations and hours, from the configuration alone."""

@@ -1,0 +1,58 @@
+"""A run's configuration for models of any shape, as a plan reads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from transformers import Qwen3Config
+
+from adept_bench.config.schema import RunConfig
+from adept_bench.planning.estimate import Estimate, Workbench
+
+TINY: dict[str, Any] = {
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "tie_word_embeddings": True,
+}
+
+
+def architecture(**changes: Any) -> Qwen3Config:
+    return Qwen3Config(**{**TINY, **changes})
+
+
+def run_config(**sections: Any) -> RunConfig:
+    training = {"tokens": 1024, "length": 32, "batch_size": 4, **sections.pop("training", {})}
+    return RunConfig.model_validate(
+        {
+            "suite": "s",
+            "preset": "p",
+            "model": {"source": "org/model", **sections.pop("model", {})},
+            "data": {"domain": "d.txt", "general": "g.txt"},
+            "training": training,
+            "selection": {"grid": [1e-3]},
+            **sections,
+        }
+    )
+
+
+def estimate(name: str, config: RunConfig, shape: Qwen3Config, assumed: tuple[int, ...] = ()) -> Estimate:
+    from adept_bench.methods.registry import get
+
+    return Estimate(Workbench(shape, config.model.dtype), get(name, config.options), config, 0, assumed)
+
+
+class Planning:
+    architecture = staticmethod(architecture)
+    config = staticmethod(run_config)
+    estimate = staticmethod(estimate)
+
+
+@pytest.fixture
+def planning() -> type[Planning]:
+    return Planning

@@ -1,0 +1,162 @@
+"""Memory by part: by hand, and against what a real training takes."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from transformers import Qwen3ForCausalLM
+
+from adept_bench.methods.base import prepare
+from adept_bench.methods.registry import get
+from adept_bench.planning.activations import Reach, Saved, reach, saved
+from adept_bench.planning.devices import DEVICES
+from adept_bench.planning.fit import fit
+from adept_bench.planning.measuring import RandomTokens
+from adept_bench.planning.memory import Memory, Settings
+from adept_bench.planning.shapes import PlanContext
+from adept_bench.training.trainer import train
+
+
+def test_full_pretraining_in_bf16_takes_16_bytes_a_parameter(planning):
+    config = planning.config(model={"dtype": "bfloat16"}, training={"precision": "bf16"})
+    one = planning.estimate("full", config, planning.architecture())
+    found = one.memory()
+    assert (found.weights, found.gradients, found.optimizer) == tuple(factor * one.shape.total for factor in (4, 4, 8))
+
+
+def test_frozen_weights_stay_in_16_bits_and_have_no_gradient(planning):
+    config = planning.config(model={"dtype": "bfloat16"}, training={"precision": "bf16"}, options={"k": 1})
+    one = planning.estimate("llama-pro", config, planning.architecture())
+    found, trained = one.memory(), one.shape.trainable
+    assert found.weights == 2 * (one.shape.total - trained) + 4 * trained
+    assert (found.gradients, found.optimizer) == (4 * trained, 8 * trained)
+    single = planning.config(model={"dtype": "bfloat16"}, options={"k": 1})
+    assert planning.estimate("llama-pro", single, planning.architecture()).memory().weights == 4 * one.shape.total
+
+
+def test_an_8_bit_optimizer_and_shards_divide_what_they_should(planning):
+    one = planning.estimate("full", planning.config(), planning.architecture())
+    plain, small = one.memory(), one.memory(Settings(4, eight_bit=True))
+    assert small.optimizer == pytest.approx(plain.optimizer * (2 + 8 / 256) / 8, rel=1e-3)
+    shared = one.memory(Settings(4, shards=2))
+    assert (2 * shared.weights, 2 * shared.gradients) == (plain.weights, plain.gradients)
+    assert shared.activations == plain.activations
+    assert shared.gathered > 0
+
+
+def test_layers_by_kind(planning):
+    shape = planning.architecture(num_hidden_layers=6)
+    config = planning.config(options={"k": 1, "layers": [2]})
+    # the copy of layer 2 is layer 3 of 7: three below it train nothing and keep nothing
+    assert reach(planning.estimate("adept", config, shape).shape) == Reach(trained=1, above=3, below=3)
+    assert reach(planning.estimate("full", config, shape).shape) == Reach(trained=6, above=0, below=0)
+
+
+def test_saved_tensors_of_a_trained_layer_are_those_of_a_count_by_hand(planning):
+    """In float32, one token of one layer: d hidden, i intermediate, h heads of size s, g of them for keys and values."""
+    d, i, h, g, s = 32, 48, 4, 2, 8
+    length, batch = 32, 4
+    one = planning.estimate("frozen", planning.config(options={"k": 1}), planning.architecture())
+    found = saved(one.shape, batch_size=batch, length=length, precision="fp32")
+    first = d + d  # normed values before and after the gain; nothing is needed for the input's gradient here
+    heads = (h + g) * (s + 1 + s)  # the norms of queries and keys: input, reciprocal root, normed values
+    attention = (h + 2 * g) * s + h * s + h  # queries, keys, values, the output, its log-sum-exp
+    rotation = 2 * s / batch  # cosine and sine, shared by the batch
+    second = d + 1 + d + d
+    mlp = i + i + i + i  # gate, its activation, up, their product
+    by_hand = batch * length * (first + heads + attention + rotation + second + mlp)
+    assert found.trained == 4 * by_hand
+    assert found.below == 0
+    assert found.above < found.trained
+    assert found.inputs == 4 * batch * length * d
+    assert found.outside >= 4 * batch * length * 64  # log-probabilities
+
+
+def test_checkpointing_keeps_inputs_and_one_layer():
+    one = Saved(trained=100, above=60, below=0, inputs=10, outside=30, working=50)
+    assert one.total(2, 3, 4, checkpointing=False) == 2 * 100 + 3 * 60 + 30 + 50
+    assert one.total(2, 3, 4, checkpointing=True) == 5 * 10 + max(30 + 50, 100)
+    assert one.total(0, 0, 9, checkpointing=True) == 30 + 50
+
+
+def test_gradients_and_activations_are_there_together_only_when_accumulating():
+    memory = Memory(weights=10, gradients=4, optimizer=8, activations=7)
+    assert memory.peak(accumulating=False) == 10 + 8 + 7
+    assert memory.peak(accumulating=True) == 10 + 8 + 7 + 4
+
+
+class LiveBytes(TorchDispatchMode):
+    """The most bytes of tensors that were alive at once: every operation's results, until they are freed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alive, self.peak = 0, 0
+        self.known: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor):
+                self.note(tensor)
+        return result
+
+    def note(self, tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if storage in self.known:
+            return
+        self.known[storage] = size = storage.nbytes()
+        weakref.finalize(storage, self.freed, size)
+        self.alive += size
+        self.peak = max(self.peak, self.alive)
+
+    def freed(self, size: int) -> None:
+        self.alive -= size
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("name", "checkpointing"),
+    [("full", False), ("full", True), ("llama-pro", False), ("frozen", True), ("frozen", False), ("lora", False)],
+)
+def test_the_predicted_peak_is_within_a_quarter_of_a_real_step(planning, name, checkpointing, precision):
+    """A real training; what its tensors take at once is added up operation by operation."""
+    shape = planning.architecture(vocab_size=512, hidden_size=64, intermediate_size=128, num_hidden_layers=8)
+    training = {
+        "tokens": 2 * 256,
+        "length": 64,
+        "batch_size": 4,
+        "gradient_checkpointing": checkpointing,
+        "precision": precision,
+    }
+    dtype = "bfloat16" if precision == "bf16" else "float32"
+    config = planning.config(training=training, options={"k": 2}, model={"dtype": dtype})
+    torch.manual_seed(0)
+    model = Qwen3ForCausalLM(shape).to(getattr(torch, dtype))
+    edit, _ = prepare(get(name, config.options), model, PlanContext(8, 0, config.options))
+    live = LiveBytes()
+    for parameter in edit.model.parameters():
+        live.note(parameter)
+    with live:
+        train(edit.model, RandomTokens(512, 64, 8), training=config.training, learning_rate=1e-4)
+    predicted = planning.estimate(name, config, shape).peak
+    assert predicted == pytest.approx(live.peak, rel=0.25)
+
+
+def test_the_ladder_goes_from_what_changes_nothing_to_more_devices(planning):
+    training = planning.config(training={"batch_size": 8}).training
+    needed = {(False, 8): 100, (True, 8): 90, (True, 1): 70}
+
+    def memory(settings: Settings) -> Memory:
+        size = needed[settings.checkpointing, settings.batch_size] - 20 * settings.eight_bit
+        return Memory(weights=size * 2**30 // settings.shards, gradients=0, optimizer=0, activations=0)
+
+    found = {name: fit(DEVICES[name], training, 1, memory).how for name in ("mi300x", "h100", "a6000", "rtx4090")}
+    assert found["mi300x"] == "yes"
+    assert found["h100"] == "with checkpointing, batch 1"
+    assert found["a6000"] == "with checkpointing, batch 1, 2 devices, FSDP"
+    assert found["rtx4090"] == "with checkpointing, batch 1, 4 devices, FSDP"

@@ -1,0 +1,90 @@
+"""The plan as a user sees it, and predictions beside what the stored results measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from adept_bench.__main__ import main
+from adept_bench.planning.compare import compared
+from adept_bench.planning.devices import DEVICES, SCALING, device
+from adept_bench.planning.evaluation import evaluation_of
+from adept_bench.planning.timing import Rate, rate_of
+
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+def plan(capsys, *arguments):
+    assert main(["plan", *arguments, "--format", "json", "--quiet"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_papers_largest_model_is_planned_from_its_configuration(capsys):
+    found = plan(capsys, "--suite", "medical", "--preset", "qwen3-8b", "--device", "h100,rtx4090")
+    methods = {one["name"]: one for one in found["methods"]}
+    assert methods["full"]["parameters"] == 8_190_735_360
+    assert methods["adept"]["layers"] == [26, 28, 29, 30]  # as the paper reports
+    assert methods["adept"]["layers_assumed"]
+    assert methods["adept"]["operations"]["training"] < 0.6 * methods["full"]["operations"]["training"]
+    assert methods["vanilla"]["memory"] is None
+    assert methods["full"]["devices"]["rtx4090"]["fits"] != "yes"
+    hours = sum(one["devices"]["h100"]["hours"] * one["devices"]["h100"]["devices"] for one in found["methods"])
+    assert found["totals"]["device_hours"]["h100"] == pytest.approx(hours * found["totals"]["cells"] / len(methods))
+
+
+def test_two_devices_take_about_half_the_time(capsys):
+    arguments = ["--suite", "medical", "--preset", "qwen3-1.7b", "--methods", "adept", "--device", "h200"]
+    one, two = plan(capsys, *arguments), plan(capsys, *arguments, "--devices", "2")
+    times = [found["methods"][0]["devices"]["h200"]["seconds"]["training"] for found in (one, two)]
+    assert times[0] == pytest.approx(2 * SCALING * times[1])
+
+
+def test_tables_and_markdown(capsys):
+    assert main(["plan", "--suite", "medical", "--methods", "vanilla,full", "--quiet"]) == 0
+    text = capsys.readouterr().out
+    assert "What a cell needs (medical on lab" in text
+    assert "cpu, 1 thread" in text
+    assert main(["plan", "--suite", "medical", "--methods", "full", "--format", "markdown", "--quiet"]) == 0
+    assert "| full | 1.44M | 100.0% |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--device", "h10"], "--device: unknown device 'h10'"),
+        (["--mfu", "1.5"], "--mfu: 1.5 is not a share"),
+        (["--methods", "adpt"], "did you mean 'adept'"),
+        (["--compare", "--results", "nowhere"], "--compare: no trained result of medical on lab"),
+    ],
+)
+def test_bad_options_are_one_line_and_exit_code_2(capsys, arguments, message):
+    assert main(["plan", "--suite", "medical", *arguments, "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.skipif(not (RESULTS / "lab" / "medical").is_dir(), reason="no stored results of lab/medical")
+def test_stored_results_have_the_predicted_operations_and_sizes():
+    found = compared(RESULTS, "lab", "medical")
+    assert {row["method"] for row in found["rows"]} >= {"full", "adept", "lora"}
+    for row in found["rows"]:
+        for quantity in ("parameters", "trainable", "operations"):
+            assert row[quantity]["error"] == 0, (row["method"], row["seed"], quantity)
+    # memory is that of a whole process, of which the model is a small part
+    errors = [row["memory"]["error"] for row in found["rows"] if row["memory"]["error"] is not None]
+    assert max(map(abs, errors)) < 0.25
+
+
+def test_a_rate_is_a_share_of_the_stated_peak():
+    rate = rate_of(DEVICES["h100"], "bf16", 0.5)
+    assert rate.operations == 0.5 * 989e12
+    assert rate_of(device("cpu"), "fp32", 0.5, Rate(1e9, 1e9, "timed")).operations == 1e9
+
+
+def test_evaluation_counts_passes_and_names_what_it_does_not_know():
+    found = evaluation_of({"general": ["arc_easy"], "domain": ["gsm8k", "mine"]}, None, 10, heldout=7)
+    assert found.tokens == 7 + 10 * 4 * 40 + 10 * (75 + 5 * 190)
+    assert (found.generated, found.unknown) == (10 * 150, ["mine"])
