@@ -53,7 +53,7 @@ def plan_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """What each method needs: parameters, operations, memory and hours on devices. Nothing runs, no weights are read."""
+    """What each method needs: parameters, operations, memory, hours on devices. Nothing runs, no weights are read."""
     from adept_bench.config.loading import load_suite, resolve
     from adept_bench.config.names import check_methods
 

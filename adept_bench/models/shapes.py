@@ -33,7 +33,7 @@ def base_shape(config: Any, dtype: str = "float32", trust_remote_code: bool = Fa
 def expanded_shape(
     config: Any, layers: Sequence[int], dtype: str = "float32", trust_remote_code: bool = False
 ) -> tuple[Any, Expansion]:
-    """As `base_shape`, with a copy after each of `layers`; and where the copies are. Raises InputError for bad layers."""
+    """As `base_shape`, with a copy after each of `layers`, and where the copies are; InputError for bad layers."""
     from adept_bench.models.anatomy import text_config
     from adept_bench.models.depth import deeper_fields
     from adept_bench.models.onelayer import with_fields

@@ -83,7 +83,7 @@ def saved(shape: Shape, *, batch_size: int, length: int, precision: str, attenti
 
 
 def _small(shape: Shape, precision: str) -> tuple[Any, str]:
-    """Three layers of the shape's widths on the meta device: one below, one that trains as the shape's do, one above."""
+    """Three layers of the shape's widths on the meta device: below, training as the shape does, above."""
     import torch
 
     from adept_bench.config.schema import MethodOptions

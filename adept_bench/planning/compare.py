@@ -42,7 +42,9 @@ def compared(results: Path, preset: str, suite: str) -> dict[str, Any]:
 
     cells = [cell for cell in Store(results).load_all(preset, suite) if cell.training.steps]
     if not cells:
-        raise InputError(f"--compare: no trained result of {suite} on {preset} in {str(results)!r}; run the suite first")
+        raise InputError(
+            f"--compare: no trained result of {suite} on {preset} in {str(results)!r}; run the suite first"
+        )
     bench = _Benches()
     pairs = [Pair(cell, bench.estimate(cell)) for cell in cells]
     references = {pair.cell.seed: pair for pair in pairs if pair.cell.method == REFERENCE}
@@ -150,9 +152,7 @@ def _summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         line: dict[str, Any] = {"method": method}
         for quantity in QUANTITIES:
             errors = [
-                row[quantity]["error"]
-                for row in rows
-                if row["method"] == method and row[quantity]["error"] is not None
+                row[quantity]["error"] for row in rows if row["method"] == method and row[quantity]["error"] is not None
             ]
             largest = max(errors, key=abs, default=None)
             line[quantity] = {"median": median(errors) if errors else None, "largest": largest, "cells": len(errors)}
@@ -180,9 +180,9 @@ def _errors(one: dict[str, Any]) -> str:
 def notes(found: dict[str, Any]) -> list[str]:
     """What was compared, and what not."""
     lines = [
-        f"seconds and memory: predicted from the {REFERENCE} result of the same seed (its rate; its process without the "
-        "model); processor seconds where the cells record their share of the processor, else wall time, which other "
-        "work on the machine changes"
+        f"seconds and memory: predicted from the {REFERENCE} result of the same seed (its rate; its process without "
+        "the model); processor seconds where the cells record their share of the processor, else wall time, which "
+        "other work on the machine changes"
     ]
     reasons: dict[str, list[str]] = {}
     for row in found["rows"]:

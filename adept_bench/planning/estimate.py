@@ -172,9 +172,7 @@ class Estimate:
             if settings is not None and settings.checkpointing and not training.gradient_checkpointing:
                 names = set(self.shape.names)
                 extra = recomputed_flops(self.shape.model, tokens=self.tokens, length=training.length, trainable=names)
-            found["training"] = train_seconds(
-                self.shape, counted.train + extra, self.tokens, training.precision, rate
-            )
+            found["training"] = train_seconds(self.shape, counted.train + extra, self.tokens, training.precision, rate)
         found["evaluation"] = counted.evaluation / rate.operations
         return found
 

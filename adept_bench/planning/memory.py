@@ -52,9 +52,7 @@ def weight_bytes(shape: Shape, precision: str) -> int:
     return total
 
 
-def memory_of(
-    shape: Shape, layers: Reach, saved: Saved, training: TrainingConfig, settings: Settings
-) -> Memory:
+def memory_of(shape: Shape, layers: Reach, saved: Saved, training: TrainingConfig, settings: Settings) -> Memory:
     """Memory of a step; `saved` is of a batch of `settings.batch_size` sequences."""
     weights = weight_bytes(shape, training.precision)
     trained = shape.trainable

@@ -60,8 +60,8 @@ def notes(plan: dict[str, Any]) -> list[str]:
     training, assumed = plan["training"], plan["assumptions"]
     found = [
         f"architecture: {plan['model']['architecture']}",
-        f"training: {training['tokens']:,} tokens in {training['steps']:,} steps, {training['precision']}, sequences of "
-        f"{training['length']}, batch {training['batch_size']} x {training['accumulation']}",
+        f"training: {training['tokens']:,} tokens in {training['steps']:,} steps, {training['precision']}, sequences "
+        f"of {training['length']}, batch {training['batch_size']} x {training['accumulation']}",
     ]
     if any(one["layers_assumed"] for one in plan["methods"]):
         found.append(f"layers marked ?: assumed; {assumed['layers']}")

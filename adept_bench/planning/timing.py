@@ -28,7 +28,9 @@ class Rate:
 def rate_of(device: Device, precision: str, mfu: float, measured: Rate | None = None) -> Rate:
     """The rate of one device: the measured one for this machine's processor, else a share of the stated peak."""
     if device.cpu:
-        return measured or Rate(device.peak(precision), device.bandwidth, "the rate of the lab's machine (docs/plan.md)")
+        return measured or Rate(
+            device.peak(precision), device.bandwidth, "the rate of the lab's machine (docs/plan.md)"
+        )
     source = f"{mfu:.0%} of the stated {precision} peak of {device.peak(precision) / 1e12:g} TFLOP/s"
     return Rate(device.peak(precision) * mfu, device.bandwidth * REACHED_BANDWIDTH, source)
 

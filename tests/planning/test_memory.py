@@ -58,7 +58,7 @@ def test_layers_by_kind(planning):
 
 
 def test_saved_tensors_of_a_trained_layer_are_those_of_a_count_by_hand(planning):
-    """In float32, one token of one layer: d hidden, i intermediate, h heads of size s, g of them for keys and values."""
+    """In float32, a token of a layer: d hidden, i intermediate, h heads of size s, g of them for keys and values."""
     d, i, h, g, s = 32, 48, 4, 2, 8
     length, batch = 32, 4
     one = planning.estimate("frozen", planning.config(options={"k": 1}), planning.architecture())
