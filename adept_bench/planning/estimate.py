@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -64,11 +64,16 @@ class Workbench:
 
     def saved(self, shape: Shape, batch_size: int, config: RunConfig) -> Saved:
         """`activations.saved`, counted once a kind of method and batch."""
-        training = config.training
-        settings = {"batch_size": batch_size, "length": training.length, "precision": training.precision}
-        key = (of_kind(shape), *settings.values())
+        training, attention = config.training, getattr(config.model, "attention", None)
+        key = (of_kind(shape), batch_size, training.length, training.precision, attention)
         if key not in self._saved:
-            self._saved[key] = saved(shape, **settings, attention=getattr(config.model, "attention", None))
+            self._saved[key] = saved(
+                shape,
+                batch_size=batch_size,
+                length=training.length,
+                precision=training.precision,
+                attention=attention,
+            )
         return self._saved[key]
 
 
@@ -175,6 +180,3 @@ class Estimate:
             found["training"] = train_seconds(self.shape, counted.train + extra, self.tokens, training.precision, rate)
         found["evaluation"] = counted.evaluation / rate.operations
         return found
-
-
-Make = Callable[["Method", "RunConfig"], Estimate]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from adept_bench.errors import InputError
 from adept_bench.planning.devices import CPU_BANDWIDTH, CPU_RATE
 from adept_bench.planning.timing import Rate
 
 if TYPE_CHECKING:
-    import torch
-
     from adept_bench.config.schema import RunConfig
 
 STEPS = 8  # timed, after
@@ -26,7 +26,6 @@ def measured_rate(config: RunConfig) -> Rate:
     """
     from statistics import median
 
-    import torch
     from transformers import AutoModelForCausalLM
 
     from adept_bench.planning.architectures import config_of
@@ -63,7 +62,7 @@ def measured_rate(config: RunConfig) -> Rate:
     return Rate(operations, CPU_BANDWIDTH * operations / CPU_RATE, source)
 
 
-class RandomTokens:
+class RandomTokens(torch.utils.data.Dataset):
     """Sequences of random tokens, as a training reads them; the same for the same seed.
 
     Items: {"input_ids", "labels"}, int64 [length].
@@ -76,8 +75,6 @@ class RandomTokens:
         return self.count
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        import torch
-
         if not 0 <= index < self.count:
             raise IndexError(index)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + index)
