@@ -92,7 +92,8 @@ class Preparation(Section):
     deduplicate: bool = later(False)
     """Leave out documents whose words were all seen before in the same order. Default false (ours)."""
     bytes_per_token: PositiveFloat | None = later(None)
-    """Read so many UTF-8 bytes of domain text a token of the budget, and no further. Default: all of it (ours)."""
+    """Read so many UTF-8 bytes of domain text a token of the budget (4 MB at least), and no further. Default: all of
+    it (ours)."""
     general_bytes_per_token: PositiveFloat | None = later(None)
     """As `bytes_per_token`, of general text, which replay reads a share of. Default: all of it (ours)."""
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from adept_bench.corpora.sources import Source
 
 LAB = "lab:"
+READ_AT_LEAST = 4_000_000  # bytes: so that there are documents to hold out in a trial with few tokens, too
 
 
 def corpus_identity(corpus: str | list[CorpusPart] | None) -> str | None:
@@ -68,7 +69,7 @@ def source_of(config: RunConfig, name: str) -> Source:
         parts,
         items=_items(config) if trained_on and data.decontaminate else None,
         deduplicate=trained_on and data.deduplicate,
-        limit=round(config.training.tokens * rate) if rate else None,
+        limit=max(round(config.training.tokens * rate), READ_AT_LEAST) if rate else None,
     )
     plain = isinstance(corpus, str) and not (prepared.items or prepared.deduplicate or prepared.limit)
     return parts[0].source if plain else prepared

@@ -12,7 +12,7 @@ def test_a_result_says_what_its_text_was_made_of(arguments, texts, tmp_path, mon
     monkeypatch.setenv("ADEPT_BENCH_CACHE", str(tmp_path / "cache"))
     question = evaluated_texts(["lab_general"])["lab_general"][0][0]
     second = tmp_path / "second.jsonl"
-    rows = [{"q": f"A page with {question} in it", "a": "yes"}] + [{"q": f"page {n}", "a": "no"} for n in range(80)]
+    rows = [{"q": f"A page with {question} in it", "a": "yes"}] + [{"q": f"page {n}", "a": "no"} for n in range(2000)]
     second.write_text("".join(json.dumps(row) + "\n" for row in [*rows, *rows]))
     parts = f"[{{source: '{texts[0]}', share: 0.75}}, {{source: '{second}#q,a', share: 0.25}}]"
     results = Path(arguments[arguments.index("--results") + 1])
@@ -31,9 +31,10 @@ def test_a_result_says_what_its_text_was_made_of(arguments, texts, tmp_path, mon
     domain = cells["full"].extra["corpora"]["domain"]
     assert cells["vanilla"].extra["corpora"]["domain"] == domain
     first, other = domain["parts"]
-    assert domain["limit_bytes"] == 8 * 2 * 32 * 6
-    assert 0 <= first["bytes"] + other["bytes"] - domain["limit_bytes"] < 1000
-    assert abs(first["share_of_bytes"] - 0.75) < 0.1
+    assert domain["limit_bytes"] == 4_000_000  # more than there is, so that
+    assert domain["ended_with"] == str(texts[0])
+    assert first["documents"] + first["duplicates"] + sum(first["contaminated"].values()) == 60
+    assert abs(first["share_of_bytes"] - 0.75) < 0.01
     assert other["contaminated"] == {"lab_general": 1}
     assert other["identity"].endswith("#q,a")
     assert domain["test_items"]["items"]["lab_general"] > 100
