@@ -144,7 +144,7 @@ class PreparedSource:
             f"; left out {', '.join(left_out)}" if left_out else ""
         )
         if self.limit is not None and total < self.limit:
-            line += f"; {ended} ran out, {total / self.limit:.0%} of what the budget asks for: text will repeat"
+            line += f"; {ended} ran out at {total / self.limit:.0%} of the {self.limit} bytes that were to be read"
         reporter().log(line)
 
     def identity(self) -> str:

@@ -116,6 +116,8 @@ class TasksSource:
 
     name: str
     tasks: tuple[str, ...]
+    data: tuple[tuple[str, str], ...] = ()
+    """(task, local copy of its data)."""
 
     remote = False
     size = None
@@ -124,7 +126,7 @@ class TasksSource:
     def _documents(self) -> list[str]:
         from adept_bench.evaluation.items import development_texts
 
-        return development_texts(self.tasks)
+        return development_texts(self.tasks, data=dict(self.data))
 
     def texts(self, position: Position | None = None) -> Iterator[str]:
         """Every document: as many of each task, task after task."""

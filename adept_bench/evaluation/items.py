@@ -17,17 +17,17 @@ from adept_bench.errors import InputError
 from adept_bench.evaluation.tasks import check_names, load, names
 
 
-def development_texts(wanted: Sequence[str], manager: Any = None) -> list[str]:
+def development_texts(wanted: Sequence[str], manager: Any = None, data: Mapping[str, str] | None = None) -> list[str]:
     """Development items of the tasks `wanted` as text: question, what the template shows of the choices, right answer.
 
     As many of each task as the one with the fewest has, at even distances, task after task: so that documents at even
     distances are of all tasks alike. Development items are those that few-shot examples are taken from where a task
     names a split for them, else its validation split, else its training split; an item whose question is asked in the
     evaluated split too, be it in other letters, is left out. `manager`: an `lm_eval.tasks.TaskManager` for tasks that
-    are not the package's. Raises InputError for an unknown task, one that has no other split than the evaluated, and
-    one without items.
+    are not the package's. `data`: local copies of their data (`tasks.load`). Raises InputError for an unknown task, one
+    that has no other split than the evaluated, and one without items.
     """
-    with _loaded(wanted, manager) as loaded:
+    with _loaded(wanted, manager, data) as loaded:
         found = {name: [text for task in leaves for text in _development(task)] for name, leaves in loaded.items()}
     for name, texts in found.items():
         if not texts:
@@ -70,9 +70,7 @@ def _loaded(
                 found[name] = list(loaded["tasks"].values())
             except InputError:
                 raise
-            except (
-                Exception
-            ) as error:  # no network, a gated dataset, a broken file: datasets has no common base for them
+            except Exception as error:  # of a manager that was given: datasets has no common base for its errors
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise InputError(f"tasks: the items of {name!r} cannot be had: {reason}") from error
         yield found

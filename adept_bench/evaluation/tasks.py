@@ -84,7 +84,7 @@ def load(name: str, folder: Path, items: Items | None = None, source: str | None
         manager = render([name], folder, items)
     try:
         return manager.load([name])
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a data set that is a loading script
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             f"tasks: the data of {name!r} cannot be loaded: {first}; tasks.data.{name} may name a copy"

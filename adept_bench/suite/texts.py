@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,13 +56,12 @@ def source_of(config: RunConfig, name: str) -> Source:
     Raises InputError for what is not there, and for test items that cannot be had.
     """
     from adept_bench.corpora.prepared import Part, PreparedSource
-    from adept_bench.corpora.sources import find_source
 
     data, option = config.data, f"data.{name}"
     corpus: str | list[CorpusPart] = getattr(data, name)
-    shares = {corpus: 1.0} if isinstance(corpus, str) else {part.source: part.share for part in corpus}
-    parts = tuple(Part(find_source(source, option=option), share) for source, share in shares.items())
-    title = corpus if isinstance(corpus, str) else f"{option} ({' + '.join(shares)})"
+    shares = [(corpus, 1.0)] if isinstance(corpus, str) else [(part.source, part.share) for part in corpus]
+    parts = tuple(Part(_found(source, option, config), share) for source, share in shares)
+    title = corpus if isinstance(corpus, str) else f"{option} ({' + '.join(source for source, _ in shares)})"
     trained_on = name != "probe"
     rate = {"domain": data.bytes_per_token, "general": data.general_bytes_per_token}.get(name)
     prepared = PreparedSource(
@@ -73,6 +73,15 @@ def source_of(config: RunConfig, name: str) -> Source:
     )
     plain = isinstance(corpus, str) and not (prepared.items or prepared.deduplicate or prepared.limit)
     return parts[0].source if plain else prepared
+
+
+def _found(source: str, option: str, config: RunConfig) -> Source:
+    from adept_bench.corpora.sources import TasksSource, find_source
+
+    found = find_source(source, option=option)
+    if isinstance(found, TasksSource):
+        return replace(found, data=tuple(config.tasks.data.items()))
+    return found
 
 
 def _items(config: RunConfig) -> ItemNgrams:

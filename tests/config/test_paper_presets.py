@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from adept_bench.config.schema import Corpus, CorpusPart, RunConfig
 from adept_bench.corpora.hub import COMMIT, ArchiveSource, HubSource
 from adept_bench.corpora.sources import TasksSource, find_source
 from adept_bench.errors import InputError
+from adept_bench.evaluation.tasks import check_names
 from adept_bench.suite.texts import corpus_identity, source_of
 
 BASES = {
@@ -56,6 +58,15 @@ def test_no_task_is_both_for_testing_and_for_choosing(suite: str) -> None:
     chosen = {name for names in tasks.validation.values() for name in names}
     assert set(tasks.validation) == {"general", "domain"}
     assert not tested & chosen
+
+
+@pytest.mark.parametrize("suite", ["medical", "math"])
+def test_every_task_exists_and_says_its_examples(suite: str) -> None:
+    tasks = resolve(suite, "qwen3-1.7b").tasks
+    tested = [name for names in tasks.groups.values() for name in names]
+    check_names(tested)
+    check_names([name for names in tasks.validation.values() for name in names])
+    assert set(tested) <= set(tasks.fewshot)
 
 
 @pytest.mark.parametrize("suite", ["medical", "math"])
@@ -126,6 +137,24 @@ def test_local_copies_take_the_place_of_the_hub(tmp_path: Path) -> None:
     assert identity.startswith("0.9 * file:")
     (tmp_path / "web.jsonl").write_text('{"text": "other"}\n')
     assert corpus_identity(config.data.domain) != identity
+
+
+def test_benchmark_items_are_read_from_local_copies(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        rows = [{"question": f"{split} {word} apples?", "answer": f"{word} #### 1"} for word in ("two", "ten")]
+        (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = ["data.probe=tasks:gsm8k", f"tasks.data.gsm8k={tmp_path}", "data.domain=[{source: a/b@x, share: 1}]"]
+    config = resolve("math", "qwen3-1.7b", overrides=settings)
+    source = source_of(config, "probe")
+    assert list(source.texts()) == [f"Question: train {word} apples?\nAnswer: {word} #### 1" for word in ("two", "ten")]
+    assert source.notes()["identity"] == source.identity()
+
+
+def test_a_source_may_stand_twice_in_a_corpus(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "a", "b": "b"}\n')
+    part = f"{{source: {tmp_path}/a.jsonl, share: 0.5}}"
+    config = resolve("math", overrides=[f"data.domain=[{part}, {part}]"])
+    assert list(source_of(config, "domain").texts()) == ["a", "a"]
 
 
 def test_looking_for_items_needs_tasks() -> None:
