@@ -2,9 +2,12 @@
 
 import itertools
 import json
+import weakref
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from adept_bench.lab import corpora
 from adept_bench.lab.tokenizer import build_tokenizer
@@ -47,3 +50,37 @@ def texts(tmp_path_factory):
     domain.write_text("\n".join(lines) + "\n", encoding="utf-8")
     general.write_text("\n\n".join(itertools.islice(corpora.texts("general"), 60)), encoding="utf-8")
     return domain, general
+
+
+class LiveBytes(TorchDispatchMode):
+    """The most bytes of tensors that were alive at once: every operation's results, until they are freed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alive, self.peak = 0, 0
+        self.known = weakref.WeakSet()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor):
+                self.note(tensor)
+        return result
+
+    def note(self, tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if storage in self.known:
+            return
+        self.known.add(storage)
+        size = storage.nbytes()
+        weakref.finalize(storage, self.freed, size)
+        self.alive += size
+        self.peak = max(self.peak, self.alive)
+
+    def freed(self, size: int) -> None:
+        self.alive -= size
+
+
+@pytest.fixture
+def live_bytes():
+    return LiveBytes

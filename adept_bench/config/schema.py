@@ -57,6 +57,9 @@ class ModelConfig(Section):
     """Type of the weights in memory. Default float32 (ours; the lab's bases are stored in bf16)."""
     trust_remote_code: bool = False
     """Run code that comes with the checkpoint. Default false (ours)."""
+    attention: Literal["auto", "sdpa", "flash_attention_2", "eager"] | None = later(None)
+    """How attention is computed. Default: auto, what transformers chooses: torch's fused kernels where it has them
+    (ours)."""
 
 
 class CorpusPart(Section):
@@ -167,6 +170,9 @@ class TrainingConfig(Section):
     """Gradients are clipped to this norm. Default 1 (ours)."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Type of the forward and backward pass. Default fp32 (ours)."""
+    optimizer: Literal["adamw", "adamw-8bit", "paged-adamw", "paged-adamw-8bit"] = later("adamw")
+    """AdamW of torch, fused, or of bitsandbytes: moments in 8 bits, memory that may move to the host (paged), or both.
+    Default adamw (ours)."""
     gradient_checkpointing: bool = False
     """Compute activations again instead of keeping them. Default false (ours)."""
     save_every: PositiveInt | None = None

@@ -75,7 +75,7 @@ def saved(shape: Shape, *, batch_size: int, length: int, precision: str, attenti
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     model, path = _small(shape, precision)
-    if attention:
+    if attention not in (None, "auto", "flash_attention_2"):  # the last saves what sdpa does
         model.set_attn_implementation(attention)
     with FakeTensorMode():
         _without_data(model)

@@ -64,7 +64,7 @@ class Workbench:
 
     def saved(self, shape: Shape, batch_size: int, config: RunConfig) -> Saved:
         """`activations.saved`, counted once a kind of method and batch."""
-        training, attention = config.training, getattr(config.model, "attention", None)
+        training, attention = config.training, config.model.attention
         key = (of_kind(shape), batch_size, training.length, training.precision, attention)
         if key not in self._saved:
             self._saved[key] = saved(

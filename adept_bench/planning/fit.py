@@ -23,7 +23,7 @@ class Fit:
 
 def as_configured(training: TrainingConfig, shards: int = 1) -> Settings:
     """What the configuration says."""
-    eight_bit = getattr(training, "optimizer", "adamw").endswith("8bit")
+    eight_bit = training.optimizer.endswith("8bit")
     return Settings(training.batch_size, training.gradient_checkpointing, eight_bit, shards)
 
 

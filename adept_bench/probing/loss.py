@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from adept_bench.errors import InputError
+from adept_bench.probing.rowwise import mean_cross_entropy, row_losses
 from adept_bench.probing.undisturbed import first_device, undisturbed
+
+HELD = 1 << 28  # bytes of log-probabilities, in float32, that a backward pass may find kept
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,15 @@ def upcast(values: Tensor) -> Tensor:
 
 
 def batch_losses(model: nn.Module, batch: Batch) -> Tensor:
-    """Each document's mean next-token cross entropy, [B], in nats, differentiable. One document at a time is upcast."""
+    """Each document's mean next-token cross entropy, [B], in nats, differentiable. One document at a time is upcast.
+
+    Log-probabilities of more than `HELD` bytes are not kept for the backward pass but made again, a document at a time.
+    """
     logits = model(input_ids=batch.ids, use_cache=False).logits
+    if logits.requires_grad and 4 * logits.numel() > HELD:
+        return row_losses(logits, batch.ids, batch.lengths)
     losses = [
-        functional.cross_entropy(upcast(logits[row, : length - 1]), batch.ids[row, 1:length].to(logits.device))
+        mean_cross_entropy(logits[row, : length - 1], batch.ids[row, 1:length].to(logits.device))
         for row, length in enumerate(batch.lengths)
     ]
     return torch.stack(losses)

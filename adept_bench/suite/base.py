@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from adept_bench.files import content_hash, locked, write_json
 from adept_bench.progress import counted, reporter
+from adept_bench.shortage import LAYER_PROBE, UNIT_PROBE, advised
 from adept_bench.suite.inputs import Inputs
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class BaseMeasurements:
 
         return self._once("evaluation", evaluation_key(self.inputs, groups), measure)["value"]
 
+    @advised("the layer probe", LAYER_PROBE)
     def layer_importance(self, corpus: str, metric: str | None = None) -> dict[str, Any]:
         """metric (by default the configured one), base_loss, importance (a value a layer) on "general" or "domain".
 
@@ -97,6 +99,7 @@ class BaseMeasurements:
 
         return self._probe("layers", key, measure)
 
+    @advised("the unit probe", UNIT_PROBE)
     def unit_importance(self, corpus: str) -> list[dict[str, Any]]:
         """name, layer, norm, importance, elements of every parameter tensor of the decoder layers."""
         probe = self.inputs.config.probe

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from adept_bench.corpora.identity import known_file_hash
 from adept_bench.files import content_hash
+from adept_bench.shortage import EVALUATION, advised
 from adept_bench.suite.inputs import Inputs
 from adept_bench.suite.texts import data_identity
 
@@ -81,6 +82,7 @@ def data_hashes(config: RunConfig, names: Iterable[str]) -> dict[str, str]:
     return found
 
 
+@advised("evaluation", EVALUATION)
 def evaluate_all(
     model: nn.Module, inputs: Inputs, groups: dict[str, list[str]], title: str, held: str = "heldout"
 ) -> dict[str, Any]:

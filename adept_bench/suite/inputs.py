@@ -63,6 +63,7 @@ class Inputs:
             dtype=model.dtype,
             device=device(),
             trust_remote_code=model.trust_remote_code,
+            attn_implementation=None if model.attention == "auto" else model.attention,
         )
 
     @cached_property

@@ -97,6 +97,7 @@ def check_inputs(config: RunConfig, seeds: Sequence[int], jobs: int | None, resu
     """Find what is wrong with the input before any work: the results folder, tasks, corpora and base models."""
     from adept_bench.suite.evaluate import check_tasks
     from adept_bench.suite.texts import LAB
+    from adept_bench.training.optimizers import check_hardware
 
     if results.exists() and not results.is_dir():
         raise InputError(f"--results: {str(results)!r} is a file; expected a folder")
@@ -105,6 +106,7 @@ def check_inputs(config: RunConfig, seeds: Sequence[int], jobs: int | None, resu
     except OSError as error:
         raise InputError(f"--results: {str(results)!r} cannot be made: {error.strerror}") from None
     check_tasks(config)
+    check_hardware(config)
     specs = [Spec(config, UNTRAINED, seed, None) for seed in seeds]
     if config.model.source.startswith(LAB):
         from adept_bench.lab.bases import folder

@@ -51,18 +51,21 @@ def forward_flops(model: nn.Module, *, tokens: int, length: int) -> int:
 
 
 def recomputed_flops(model: nn.Module, *, tokens: int, length: int, trainable: Collection[str]) -> int:
-    """Operations of the second forward pass of gradient checkpointing, which only layers that gradients reach take."""
+    """Operations of the second forward pass of gradient checkpointing, which only layers that gradients reach take.
+
+    Without each layer's last linear map: torch stops where everything that the backward pass needs is there again.
+    """
     from adept_bench.probing.decoder import decoder
 
     found = decoder(model)
     lowest = lowest_trained(trainable, found)
-    per_token = 0
+    maps: dict[int, list[int]] = {}
     for name, module in _linear_maps(model):
         layer = found.layer_of(f"{name}.weight")
         if layer is not None and layer >= lowest:
-            per_token += 2 * module.get_parameter("weight").numel()
-    reached = max(0, len(found.layers) - lowest)
-    return (per_token + reached * 4 * length * _attention_width(model)) * tokens
+            maps.setdefault(layer, []).append(module.get_parameter("weight").numel())
+    per_token = sum(2 * sum(sizes[:-1]) for sizes in maps.values())
+    return (per_token + len(maps) * 4 * length * _attention_width(model)) * tokens
 
 
 def lowest_trained(trainable: Collection[str], found: Decoder) -> int:

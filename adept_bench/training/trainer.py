@@ -20,7 +20,9 @@ from adept_bench.errors import InputError
 from adept_bench.files import content_hash
 from adept_bench.probing.loss import NotFiniteError, document_losses
 from adept_bench.progress import reporter
+from adept_bench.shortage import TRAINING, UNIT_PROBE, advised
 from adept_bench.training import checkpoints
+from adept_bench.training.optimizers import make_optimizer
 from adept_bench.training.schedule import schedule_factor
 from adept_bench.training.state import left_as_found
 from adept_bench.training.units import BoundRates, RateController
@@ -58,6 +60,7 @@ class TrainRecord:
         return self.tokens / self.seconds if self.seconds else 0.0
 
 
+@advised("training", TRAINING)
 def train(
     model: nn.Module,
     dataset: torch.utils.data.Dataset,
@@ -233,6 +236,7 @@ class _Run:
         shown = {"loss": point["loss"], "rate": point["learning_rate"], "tokens/s": speed}
         self.on_progress({"step": step, "steps": self.record.steps, **shown})
 
+    @advised("a refresh of unit importance", UNIT_PROBE)
     def refresh(self, step: int, model: nn.Module, scheduler: Any, optimizer: Any) -> None:
         started, device = time.perf_counter(), next(model.parameters()).device.type
         # under mixed precision the float32 masters meet 16-bit activations, which only autocast allows
@@ -305,8 +309,8 @@ class _UnitTrainer(Trainer):
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
-            t, groups = self.run.training, self.run.controller.groups()
-            self.optimizer = torch.optim.AdamW(groups, lr=self.run.controller.learning_rate, betas=t.betas, fused=True)
+            controller = self.run.controller
+            self.optimizer = make_optimizer(controller.groups(), self.run.training, controller.learning_rate)
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:

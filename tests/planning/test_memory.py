@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import weakref
-from typing import Any
-
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from transformers import Qwen3ForCausalLM
 
 from adept_bench.methods.base import prepare
@@ -90,40 +85,12 @@ def test_gradients_and_activations_are_there_together_only_when_accumulating():
     assert memory.peak(accumulating=True) == 10 + 8 + 7 + 4
 
 
-class LiveBytes(TorchDispatchMode):
-    """The most bytes of tensors that were alive at once: every operation's results, until they are freed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.alive, self.peak = 0, 0
-        self.known: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor):
-                self.note(tensor)
-        return result
-
-    def note(self, tensor: torch.Tensor) -> None:
-        storage = tensor.untyped_storage()
-        if storage in self.known:
-            return
-        self.known[storage] = size = storage.nbytes()
-        weakref.finalize(storage, self.freed, size)
-        self.alive += size
-        self.peak = max(self.peak, self.alive)
-
-    def freed(self, size: int) -> None:
-        self.alive -= size
-
-
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize(
     ("name", "checkpointing"),
     [("full", False), ("full", True), ("llama-pro", False), ("frozen", True), ("frozen", False), ("lora", False)],
 )
-def test_the_predicted_peak_is_within_a_quarter_of_a_real_step(planning, name, checkpointing, precision):
+def test_the_predicted_peak_is_within_a_quarter_of_a_real_step(planning, live_bytes, name, checkpointing, precision):
     """A real training; what its tensors take at once is added up operation by operation."""
     shape = planning.architecture(vocab_size=512, hidden_size=64, intermediate_size=128, num_hidden_layers=8)
     training = {
@@ -138,7 +105,7 @@ def test_the_predicted_peak_is_within_a_quarter_of_a_real_step(planning, name, c
     torch.manual_seed(0)
     model = Qwen3ForCausalLM(shape).to(getattr(torch, dtype))
     edit, _ = prepare(get(name, config.options), model, PlanContext(8, 0, config.options))
-    live = LiveBytes()
+    live = live_bytes()
     for parameter in edit.model.parameters():
         live.note(parameter)
     with live:
