@@ -81,13 +81,15 @@ def load(name: str, folder: Path, items: Items | None = None, source: str | None
     elif name in EXAMS:
         manager = _render_exam(name, folder, source)
     else:
-        manager = render([name], folder, items)
+        return render([name], folder, items).load([name])
     try:
         return manager.load([name])
-    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a data set that is a loading script
+    # no network, no such data set, a loading script, a broken file, a missing column: these errors have no common base
+    except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"tasks: the data of {name!r} cannot be loaded: {first}; tasks.data.{name} may name a copy"
+            f"tasks: the data of {name!r} cannot be loaded ({first}); "
+            f"expected the Hub's, or a local copy in tasks.data.{name}"
         ) from error
 
 

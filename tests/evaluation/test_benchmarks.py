@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from adept_bench.errors import InputError
 from adept_bench.evaluation.builtin import leaves, manager_of
 from adept_bench.evaluation.harness import InTurn, _set_fewshot, evaluate
 from adept_bench.evaluation.tasks import load
@@ -220,6 +221,28 @@ def check_scores(
         assert entry["details"]["metrics"]["acc_norm,none"] == pytest.approx(sum(right_norm) / len(rows))
     assert entry["details"]["data"] == str(source)
     return entry
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "message"),
+    [
+        ("arc_easy", {"test.jsonl": '{"question": "?"}'}, "the data of 'arc_easy' cannot be loaded .*'choices'"),
+        (
+            "arc_easy",
+            {"test.jsonl": "{"},
+            r"the data of 'arc_easy' cannot be loaded .*local copy in tasks\.data\.arc_easy",
+        ),
+        ("arc_easy", {"train.jsonl": "{}"}, r"tasks\.data\.arc_easy: no test\.jsonl, \.json or \.parquet in"),
+        ("mmlu_other", {}, r"tasks\.data\.mmlu_other: no test\.jsonl, .* in .*/business_ethics"),
+    ],
+)
+def test_local_data_that_cannot_be_used(
+    name: str, files: dict[str, str], message: str, tmp_path: Path, make_model: Any
+) -> None:
+    for file, text in files.items():
+        (tmp_path / file).write_text(text)
+    with pytest.raises(InputError, match=message):
+        evaluate(*make_model(["x"]), {"g": [name]}, batch_size=4, data={name: str(tmp_path)})
 
 
 def test_a_number_of_examples_for_one_task_only(tmp_path: Path, make_model: Any) -> None:
