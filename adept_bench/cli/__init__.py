@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from adept_bench.cli.adapt import adapt_command
+from adept_bench.cli.bench import bench_command
 from adept_bench.cli.claims import claims_command
 from adept_bench.cli.evaluate import eval_command
 from adept_bench.cli.expand import expand_command
@@ -47,5 +48,6 @@ app.command("adapt", short_help="A method on your own model and text.")(adapt_co
 app.command("expand", short_help="Insert copies of layers into a model.")(expand_command)
 app.command("merge", short_help="Adapted models of several domains into one.")(merge_command)
 app.command("list", short_help="List suites, presets, methods, tasks, figures.")(list_command)
+app.command("bench", short_help="Time methods on random weights of a shape.")(bench_command)
 app.command("doctor", short_help="Whether this machine can run the presets.")(doctor_command)
 app.add_typer(lab_app, name="lab", short_help="Make the embedded lab world again.")

@@ -41,11 +41,15 @@ def figures_command(
     from adept_bench.figures import manifest
     from adept_bench.figures.collect import collect
     from adept_bench.figures.render import chosen, render
+    from adept_bench.figures.timing import NAME, timing_figures
     from adept_bench.progress import reporter
 
-    kinds = chosen(split_names(only))
-    outcomes = render(collect(results, preset, suite), kinds, formats)
-    exported = [outcome.exported for outcome in outcomes if outcome.exported]
+    names = split_names(only)
+    timed = timing_figures(results, formats) if not (preset or suite) and (names is None or NAME in names) else []
+    if names is not None and timed:
+        names = [name for name in names if name != NAME]
+    outcomes = [] if timed and names == [] else render(collect(results, preset, suite), chosen(names), formats)
+    exported = [outcome.exported for outcome in outcomes if outcome.exported] + timed
     missing = [outcome for outcome in outcomes if not outcome.exported]
     if not exported:
         raise InputError(f"figures: nothing can be shown from {str(results)!r}: {_reasons(missing)[0]}")

@@ -93,3 +93,22 @@ def chosen(names: Sequence[str] | None, lab: bool) -> list[Device]:
     if not names:
         raise InputError(f"--device: no name given; expected some of: {', '.join([*DEVICES, 'cpu'])}")
     return [device(name) for name in dict.fromkeys(names)]
+
+
+# parts of the name that a driver gives, most telling first
+_DRIVER_NAMES = {
+    "h200": "h200",
+    "h100": "h100",
+    "a100-sxm4-80": "a100-80",
+    "a100 80": "a100-80",
+    "a100": "a100-40",
+    "l40s": "l40s",
+    "4090": "rtx4090",
+    "a6000": "a6000",
+    "mi300x": "mi300x",
+}
+
+
+def known_device(name: str) -> Device | None:
+    """The device of the table that a driver's name (`torch.cuda.get_device_name`) stands for; None for others."""
+    return next((DEVICES[known] for part, known in _DRIVER_NAMES.items() if part in name.lower()), None)

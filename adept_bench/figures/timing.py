@@ -1,0 +1,138 @@
+"""What `bench` measured: step time, throughput, memory and probing of each method, a figure a device and shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adept_bench.figures.base import Table, Value
+from adept_bench.figures.dots import method_rows, reference_line, row_height
+from adept_bench.figures.export import DEFAULT_FORMATS, Exported, encode
+from adept_bench.figures.style import INK, colour, lay_out, look, marker, new_figure
+from adept_bench.figures.tabular import as_csv
+from adept_bench.files import file_hash
+from adept_bench.results.timing import FOLDER, Timing, device_folder, load_timings
+from adept_bench.timing.numbers import Numbers, numbers
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NAME = "timing"
+REFERENCE = "full"
+ORDER = ("full", "replay", "llama-pro", "lora", "frozen", "adept")
+HEADER = ["method", "quantity", "unit", "value", "low", "high"]
+Point = tuple[float, float, float]
+"""Value, lower and upper quartile."""
+Measure = Callable[[Timing, Numbers], Point | None]
+
+
+def _single(value: float | None) -> Point | None:
+    return None if value is None else (value, value, value)
+
+
+def _probing(timing: Timing) -> float | None:
+    parts = [part for part in (timing.layer_probe_seconds, timing.unit_probe_seconds) if part is not None]
+    return sum(parts) if parts else None
+
+
+QUANTITIES: tuple[tuple[str, str, int, Measure], ...] = (
+    ("step time", "seconds", 3, lambda _, n: (n.step, n.low, n.high)),
+    ("throughput", "tokens a second", 0, lambda _, n: _single(n.tokens_per_second)),
+    ("share of the peak", "%", 0, lambda _, n: _single(None if n.share_of_peak is None else 100 * n.share_of_peak)),
+    ("peak memory", "GiB", 2, lambda t, _: _single(t.peak_memory_bytes / 2**30)),
+    ("probing before training", "seconds", 1, lambda t, _: _single(_probing(t))),
+    ("one refresh", "seconds", 1, lambda _, n: _single(n.refresh)),
+)
+
+
+def timing_figures(results: Path, formats: tuple[str, ...] = DEFAULT_FORMATS) -> list[Exported]:
+    """A figure for each device and shape that `results` holds timings of."""
+    found: dict[tuple[str, str], dict[str, tuple[str, Timing]]] = {}
+    for place, timing in load_timings(results).items():
+        found.setdefault((timing.device, timing.shape), {})[timing.method] = (place, timing)
+    return [_exported(results, by_method, formats) for by_method in found.values()]
+
+
+def _exported(results: Path, by_method: dict[str, tuple[str, Timing]], formats: tuple[str, ...]) -> Exported:
+    import matplotlib
+
+    methods = sorted(by_method, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+    timings = [by_method[name][1] for name in methods]
+    first = timings[0]
+    name = f"{NAME}-{first.shape}"
+    caption = _caption(timings)
+    files = {f"{name}.csv": as_csv(Table(HEADER, _long(timings))).encode()}
+    with look():
+        figure = _picture(timings)
+        lay_out(figure)
+        figure.set_layout_engine("none")
+        title = f"Timing, {first.shape} on {first.device}"
+        files |= {f"{name}.{one}": encode(figure, one, title, caption) for one in formats}
+    return Exported(
+        name=name,
+        place=f"{FOLDER}/{device_folder(first.device)}",
+        title=f"Timing of {first.shape}",
+        paper="Table 6",
+        caption=caption,
+        notes=[],
+        sources={place: file_hash(results / place) for place, _ in by_method.values()},
+        files=files,
+        matplotlib=matplotlib.__version__,
+    )
+
+
+def _picture(timings: Sequence[Timing]) -> Figure:
+    rows = len(timings)
+    figure = new_figure(height=0.5 + 2 * (0.75 + row_height(rows) * rows))
+    grid = figure.subplots(2, 3, squeeze=False)
+    for place, (title, unit, digits, measure) in enumerate(QUANTITIES):
+        axes = grid[place // 3][place % 3]
+        method_rows(axes, [timing.method for timing in timings], names=place % 3 == 0)
+        axes.set_title(title)
+        axes.set_xlabel(unit)
+        highest = 0.0
+        for row, timing in enumerate(timings):
+            point = measure(timing, numbers(timing))
+            words = "–"
+            if point is not None:
+                value, low, high = point
+                arms = [[value - low], [high - value]]
+                axes.errorbar(
+                    value, row, xerr=arms, fmt=marker(timing.method), color=colour(timing.method), markersize=5.5
+                )
+                highest, words = max(highest, high), f"{value:,.{digits}f}"
+            at = ("axes fraction", "data")
+            axes.annotate(words, (0.99, row), xycoords=at, ha="right", va="center", fontsize=8, color=INK)
+            if point is not None and title == "step time" and timing.method == REFERENCE:
+                reference_line(axes, point[0] / 2, "half of full CPT's")
+        axes.set_xlim(0, 1.45 * (highest or 1))
+    figure.suptitle(f"{timings[0].shape} on {timings[0].device}", x=0.01, ha="left", fontsize=9)
+    return figure
+
+
+def _long(timings: Sequence[Timing]) -> list[list[Value]]:
+    rows: list[list[Value]] = []
+    for title, unit, _, measure in QUANTITIES:
+        for timing in timings:
+            point = measure(timing, numbers(timing))
+            if point is not None:
+                rows.append([timing.method, title, unit, *point])
+    return rows
+
+
+def _caption(timings: Sequence[Timing]) -> str:
+    first = timings[0]
+    settings = first.settings
+    peak = "The share of the peak is of the device's stated one" if first.peak_flops else "No stated peak is known here"
+    same = all(timing.settings == settings for timing in timings)
+    return (
+        f"Timing of {len(timings)} methods on a model of the shape of {first.shape} with random weights, on "
+        f"{first.device}: sequences of {settings['length']} tokens, batch {settings['batch_size']} x "
+        f"{settings['accumulation']}, {settings['precision']}, gradient checkpointing "
+        f"{'on' if settings['gradient_checkpointing'] else 'off'}"
+        f"{'' if same else ' (the methods differ in settings: see the files)'}. Step time: the median of "
+        f"{min(len(timing.step_seconds) for timing in timings)} steps or more, bars the quartiles; steps directly "
+        f"after a refresh are left out. {peak}, with operations by formula and without what checkpointing computes "
+        "again. Peak memory is of the accelerator, on a processor of the whole process. Probing is on random documents."
+    )

@@ -1,0 +1,90 @@
+"""What `bench` stores: the timing of one method on one shape and device, `timing/<device>/<shape>-<method>.json`."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from adept_bench.errors import InputError
+from adept_bench.files import write_json
+from adept_bench.progress import reporter
+from adept_bench.results.schema import Amount, Block, Count, Name, Provenance
+
+TIMING_VERSION = 1
+FOLDER = "timing"
+
+
+class Timing(Block):
+    """One method's timing. Weights and tokens are random: nothing here is about what is learned."""
+
+    schema_version: Literal[1]
+    shape: Name
+    """Of the model: a name of the table of architectures, or a preset's."""
+    method: Name
+    device: Name
+    """As the machine names it; the folder has it in letters and digits."""
+    layers: Count
+    total_parameters: Count
+    trainable_parameters: Count
+    expanded_layers: tuple[Count, ...] = ()
+    settings: dict[str, Any]
+    """Batch, length, precision and what else decides a step."""
+    step_seconds: Annotated[list[Amount], Field(min_length=1)]
+    """Of single steps after the warm-up, those directly after a refresh left out."""
+    tokens_per_step: Annotated[int, Field(ge=1)]
+    flops_per_step: Annotated[float, Field(gt=0)]
+    """By `training.cost.train_flops`; what checkpointing computes again is not counted."""
+    peak_flops: Annotated[float, Field(gt=0)] | None = None
+    """The device's stated peak in the precision of the training, operations a second; null where none is known."""
+    peak_memory_bytes: Count
+    predicted_peak_bytes: Count
+    """By `plan`, for tensors alone; on a processor the measured peak is of the whole process."""
+    layer_probe_seconds: Amount | None = None
+    unit_probe_seconds: Amount | None = None
+    refresh_seconds: tuple[Amount, ...] = ()
+    provenance: Provenance
+
+
+def device_folder(device: str) -> str:
+    """The device's name as a folder."""
+    return re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-") or "device"
+
+
+def timing_path(root: Path, timing: Timing) -> Path:
+    """Where the timing's file is or would be."""
+    return root / FOLDER / device_folder(timing.device) / f"{timing.shape}-{timing.method}.json"
+
+
+def write_timing(root: Path, values: dict[str, Any]) -> Path:
+    """Validate and write a timing whole; returns the file. Raises ValueError where it does not fit the schema."""
+    content = {"schema_version": TIMING_VERSION, **values}
+    timing = Timing.model_validate_json(json.dumps(content, allow_nan=False))
+    path = timing_path(root, timing)
+    write_json(path, timing.model_dump(mode="json"))
+    return path
+
+
+def read_timing(path: Path) -> Timing:
+    """The timing in the file. Raises InputError, naming the file and the reason, where there is none."""
+    try:
+        return Timing.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValidationError, UnicodeDecodeError) as error:
+        first = str(error).splitlines()[0]
+        raise InputError(f"{path}: not a timing of version {TIMING_VERSION}: {first}") from None
+
+
+def load_timings(root: Path) -> dict[str, Timing]:
+    """Every readable timing below `root`, by its place there; what cannot be read is named in the log."""
+    found = {}
+    for path in sorted(root.glob(f"{FOLDER}/*/*.json")):
+        try:
+            found[str(path.relative_to(root))] = read_timing(path)
+        except InputError as reason:
+            reporter().log(f"left out: {reason}")
+    return found

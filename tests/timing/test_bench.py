@@ -1,0 +1,82 @@
+"""The timing harness on the lab's shape, two steps a method: what is stored, not how fast this machine is."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from adept_bench.__main__ import main
+from adept_bench.planning.devices import known_device
+from adept_bench.results.timing import device_folder, load_timings, read_timing
+from adept_bench.timing.numbers import numbers
+
+SMALL = ["training.length=32", "training.batch_size=2", "data.probe_documents=2", "probe.max_length=16"]
+
+
+@pytest.fixture(scope="module")
+def timed(tmp_path_factory):
+    results = tmp_path_factory.mktemp("results")
+    settings = [part for setting in SMALL for part in ("--set", setting)]
+    arguments = ["--methods", "full,adept", "--steps", "4", "--warmup", "1", "--results", str(results), "--quiet"]
+    assert main(["bench", *arguments, *settings]) == 0
+    return results
+
+
+def test_a_timing_holds_what_a_step_costs(timed):
+    found = {timing.method: timing for timing in load_timings(timed).values()}
+    full, adept = found["full"], found["adept"]
+    assert full.trainable_parameters == full.total_parameters == 1_438_560  # the lab's base
+    assert len(adept.expanded_layers) == 2
+    assert full.tokens_per_step == 64
+    assert len(full.step_seconds) == 4
+    # the step that a refresh precedes is left out
+    assert len(adept.step_seconds) == 3
+    assert len(adept.refresh_seconds) == 1
+    assert min(adept.layer_probe_seconds, adept.unit_probe_seconds, *adept.refresh_seconds) > 0
+    assert full.layer_probe_seconds is None
+    assert adept.flops_per_step < full.flops_per_step
+
+
+def test_numbers_follow_from_the_steps(timed):
+    path = next(timed.glob("timing/*/lab-full.json"))
+    timing = read_timing(path).model_copy(
+        update={"step_seconds": [1.0, 2.0, 3.0, 4.0, 9.0], "flops_per_step": 6e12, "peak_flops": 1e13}
+    )
+    shown = numbers(timing)
+    assert (shown.step, shown.low, shown.high) == (3.0, 2.0, 4.0)
+    assert shown.tokens_per_second == pytest.approx(64 / 3)
+    assert shown.share_of_peak == pytest.approx(0.2)
+
+
+def test_a_damaged_timing_is_left_out(timed, tmp_path):
+    folder = tmp_path / "timing" / "cpu"
+    folder.mkdir(parents=True)
+    content = json.loads(next(timed.glob("timing/*/lab-full.json")).read_text())
+    (folder / "lab-full.json").write_text(json.dumps({**content, "schema_version": 2}))
+    assert load_timings(tmp_path) == {}
+
+
+def test_device_names():
+    assert device_folder("NVIDIA H100 80GB HBM3") == "nvidia-h100-80gb-hbm3"
+    assert known_device("NVIDIA H100 80GB HBM3").name == "h100"
+    assert known_device("NVIDIA A100-SXM4-80GB").name == "a100-80"
+    assert known_device("Intel Xeon") is None
+
+
+def test_figures_show_the_timings(timed, tmp_path, capsys):
+    assert main(["figures", "--results", str(timed), "--only", "timing", "--output", str(tmp_path), "--quiet"]) == 0
+    (picture,) = tmp_path.glob("timing/*/timing-lab.png")
+    rows = [line.split(",") for line in picture.with_suffix(".csv").read_text().splitlines()]
+    steps = {row[0]: float(row[3]) for row in rows if row[1] == "step time"}
+    assert set(steps) == {"full", "adept"}
+    timing = read_timing(next(timed.glob("timing/*/lab-full.json")))
+    assert steps["full"] == pytest.approx(numbers(timing).step)
+    entry = json.loads((tmp_path / "manifest.json").read_text())["figures"]
+    (described,) = entry.values()
+    assert len(described["sources"]) == 2
+
+
+def test_vanilla_cannot_be_timed(capsys):
+    assert main(["bench", "--methods", "vanilla", "--quiet"]) == 2
+    assert "--methods: vanilla trains nothing" in capsys.readouterr().err
