@@ -105,7 +105,7 @@ def _picture(timings: Sequence[Timing]) -> Figure:
             at = ("axes fraction", "data")
             axes.annotate(words, (0.99, row), xycoords=at, ha="right", va="center", fontsize=8, color=INK)
             if point is not None and title == "step time" and timing.method == REFERENCE:
-                reference_line(axes, point[0] / 2, "half of full CPT's")
+                reference_line(axes, point[0] / 2, "")
         axes.set_xlim(0, 1.45 * (highest or 1))
     figure.suptitle(f"{timings[0].shape} on {timings[0].device}", x=0.01, ha="left", fontsize=9)
     return figure
@@ -133,6 +133,7 @@ def _caption(timings: Sequence[Timing]) -> str:
         f"{'on' if settings['gradient_checkpointing'] else 'off'}"
         f"{'' if same else ' (the methods differ in settings: see the files)'}. Step time: the median of "
         f"{min(len(timing.step_seconds) for timing in timings)} steps or more, bars the quartiles; steps directly "
-        f"after a refresh are left out. {peak}, with operations by formula and without what checkpointing computes "
-        "again. Peak memory is of the accelerator, on a processor of the whole process. Probing is on random documents."
+        "after a refresh are left out; the broken line is at half of full CPT's. "
+        f"{peak}, with operations by formula and without what checkpointing computes again. Peak memory is of the "
+        "accelerator, on a processor of the whole process. Probing is on random documents."
     )

@@ -38,7 +38,7 @@ def make_plan(
     variants = variants or {}
     architecture, source = config_of(config.model)
     bench = Workbench(architecture, config.model.dtype, config.model.trust_remote_code)
-    assumed, why = _assumed(config, bench.depth)
+    assumed, why = assumed_layers(config, bench.depth)
     rates = {one.name: rate_of(one, config.training.precision, mfu, measured) for one in devices}
     rows = []
     for name in methods:
@@ -72,7 +72,7 @@ def make_plan(
     }
 
 
-def _assumed(config: RunConfig, depth: int) -> tuple[list[int], str]:
+def assumed_layers(config: RunConfig, depth: int) -> tuple[list[int], str]:
     """The layers that importance is taken to be least in, and why."""
     name = known_as(config.model.source)
     k = config.options.k

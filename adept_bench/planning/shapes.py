@@ -32,12 +32,17 @@ class PlanContext:
     def layer_importance(self, corpus: str) -> list[float]:
         """0 for the assumed layers, else a value that falls with depth."""
         self.asked = True
-        chosen = set(self.assumed)
-        return [0.0 if layer in chosen else 1.0 - layer / self.layers for layer in range(self.layers)]
+        return assumed_profile(self.layers, self.assumed)
 
     def unit_importance(self, names: Sequence[str], corpus: str) -> list[UnitImportance]:
         """Rates do not change what a step costs, and no plan asks for them."""
         raise NotImplementedError("a plan measures no unit")
+
+
+def assumed_profile(layers: int, assumed: Sequence[int]) -> list[float]:
+    """Layer importance that is least in the layers `assumed` and, beside them, falls with depth."""
+    chosen = set(assumed)
+    return [0.0 if layer in chosen else 1.0 - layer / layers for layer in range(layers)]
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,15 @@ PROBE_SEED = 1  # of the random probe documents; 0 is the training text's
 
 @dataclass
 class TimedContext:
-    """What a method may ask of the base (`methods.base.Context`), measured when asked and timed."""
+    """What a method may ask of the base (`methods.base.Context`), measured when asked and timed.
+
+    Random weights say nothing of which layers matter, and what a step costs depends on the lowest that is copied: the
+    layer probe runs and is timed, and the layers `assumed` are then taken for the least important.
+    """
 
     model: Any
     config: RunConfig
+    assumed: Sequence[int]
     seed: int = 0
     layer_seconds: float | None = None
     unit_seconds: float | None = None
@@ -40,13 +45,14 @@ class TimedContext:
         self.documents = [data[index]["input_ids"].tolist() for index in range(len(data))]
 
     def layer_importance(self, corpus: str) -> list[float]:
-        """Of each layer of the base, on random documents."""
+        """The assumed importances, after a real probe on random documents."""
+        from adept_bench.planning.shapes import assumed_profile
         from adept_bench.probing.layers import probe_layers
 
         started = _now()
-        found = probe_layers(self.model, self.documents, batch_size=self.config.probe.batch_size)
+        probe_layers(self.model, self.documents, batch_size=self.config.probe.batch_size)
         self.layer_seconds = _now() - started
-        return found.importance
+        return assumed_profile(self.layers, self.assumed)
 
     def measure_units(self) -> None:
         """Importance of all units of the base; before the edit, which changes the model."""
@@ -72,6 +78,7 @@ def time_method(
     from adept_bench.methods.base import prepare
     from adept_bench.models.checkpoints import model_facts
     from adept_bench.planning.estimate import Estimate, Workbench
+    from adept_bench.planning.plan import assumed_layers
     from adept_bench.suite import machine
     from adept_bench.training.cost import PeakMemory, train_flops
     from adept_bench.training.trainer import train
@@ -84,7 +91,8 @@ def time_method(
     )
     method = _with_options(method, config)
     model = random_model(architecture, config)
-    context = TimedContext(model, config)
+    assumed, why = assumed_layers(config, int(architecture.get_text_config().num_hidden_layers))
+    context = TimedContext(model, config, assumed)
     if method.rates.corpora:
         context.measure_units()
     edit, names = prepare(method, model, context)
@@ -125,6 +133,7 @@ def time_method(
             "model": {"dtype": config.model.dtype, "attention": config.model.attention},
             "k": config.options.k,
             "probe": {**config.probe.model_dump(mode="json"), "documents": config.data.probe_documents},
+            "layers": why if context.layer_seconds is not None else None,
             "warmup_steps": warmup,
             "threads": machine.threads() if machine.device() == "cpu" else None,
         },

@@ -27,7 +27,7 @@ def test_a_timing_holds_what_a_step_costs(timed):
     found = {timing.method: timing for timing in load_timings(timed).values()}
     full, adept = found["full"], found["adept"]
     assert full.trainable_parameters == full.total_parameters == 1_438_560  # the lab's base
-    assert len(adept.expanded_layers) == 2
+    assert list(adept.expanded_layers) == [10, 11]  # assumed: random weights say nothing of importance
     assert full.tokens_per_step == 64
     assert len(full.step_seconds) == 4
     # the step that a refresh precedes is left out
