@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import sys
+import time
 import traceback
 
 import typer
 
+from adept_bench.distributed.failures import leave
+from adept_bench.distributed.group import group, launched, stop
 from adept_bench.errors import InputError
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # 130: 128 + SIGINT, as shells have it
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line in `arguments` (default: the process's) and return its exit code."""
+    """Run the command line in `arguments` (default: the process's) and return its exit code.
+
+    A process of several that a launcher started and that ends with an error ends at once (`distributed.failures`).
+    """
     try:
-        return _run(arguments)
+        code = _run(arguments)
     except (typer.Abort, KeyboardInterrupt):  # versions of typer differ in what they make of a Ctrl-C
-        return _interrupted()
+        code = _interrupted()
     except Exception as error:
-        return _explain(error)
+        code = _explain(error)
+    if group().size > 1:
+        if code:
+            leave(code)
+        stop()
+    return code
 
 
 def _run(arguments: list[str] | None) -> int:
@@ -55,6 +66,9 @@ def _explain(error: Exception) -> int:
     else:
         hint = "" if state.debug else "; --debug shows where"
         line, code = f"adept-bench: unexpected {type(error).__name__}: {error}{hint}", FAILED
+    if launched().rank:
+        time.sleep(1)  # the first process to end takes the others along, and the main one has more to say
+        line = "" if getattr(error, "told", False) else f"[process {launched().rank}] {line}"
     if line:
         print(line, file=sys.stderr)
     return code

@@ -7,11 +7,13 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from adept_bench.progress import reporter
+
+LEASE = 90.0  # seconds without a sign of life after which the holder of a lock counts as dead on other machines
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -60,20 +62,22 @@ def cache_root() -> Path:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock named by `path` (the lock file is `path` + ".lock") across processes.
+    """Hold an exclusive lock named by `path` across processes and across the machines that share its folder.
 
-    Where another holds it, say so once and wait.
+    Where another holds it, say so once and wait. Two locks in turn: `path`.lock by the system, which keeps the
+    processes of a machine apart and ends with its holder, and `path`.lease, a file that the holder touches every few
+    seconds, as many shared file systems keep the first one to each machine. A holder that died leaves a lease that
+    its own machine takes at once, and any other after LEASE seconds without a touch.
     """
-    from filelock import FileLock, Timeout
+    from filelock import FileLock, SoftFileLease, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(f"{path}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        reporter().log(f"waiting for {path}.lock, which another process holds")
-        lock.acquire()
-    try:
+    with ExitStack() as held:
+        for lock in (FileLock(f"{path}.lock"), SoftFileLease(f"{path}.lease", lease_duration=LEASE)):
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                reporter().log(f"waiting for {lock.lock_file}, which another process holds")
+                lock.acquire(poll_interval=0.5)
+            held.callback(lock.release)
         yield
-    finally:
-        lock.release()

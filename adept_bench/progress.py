@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from adept_bench.distributed.group import launched
+
 PLAIN_INTERVAL = 10.0  # seconds between two plain lines of one task
 
 
@@ -164,7 +166,10 @@ def use(chosen: Silent) -> None:
 
 
 def for_terminal(quiet: bool = False) -> Silent:
-    """The reporter that suits stderr: silent when `quiet`, bars on a terminal, plain lines elsewhere."""
-    if quiet:
+    """The reporter that suits stderr: silent when `quiet`, bars on a terminal, plain lines elsewhere.
+
+    Of the processes of a launcher only the first says anything.
+    """
+    if quiet or launched().rank:
         return Silent()
     return Bars() if sys.stderr.isatty() else Plain()

@@ -19,6 +19,10 @@ from adept_bench.cli.probe import probe_app
 from adept_bench.cli.report import report_command
 from adept_bench.cli.run import run_command
 from adept_bench.cli.show import show_command
+from adept_bench.distributed.group import launched
+from adept_bench.errors import InputError
+
+TOGETHER = ("run",)  # commands that the processes of a launcher work on together
 
 app = typer.Typer(
     name="adept-bench",
@@ -32,8 +36,15 @@ app = typer.Typer(
 
 
 @app.callback()
-def _root(quiet: QuietFirst = False, debug: DebugFirst = False, version: Version = False) -> None:
-    pass
+def _root(
+    context: typer.Context, quiet: QuietFirst = False, debug: DebugFirst = False, version: Version = False
+) -> None:
+    processes = launched().size
+    if processes > 1 and context.invoked_subcommand not in TOGETHER:
+        raise InputError(
+            f"{context.invoked_subcommand}: started in {processes} processes; expected one, as only "
+            f"{', '.join(TOGETHER)} shares its work out under torchrun or accelerate launch"
+        )
 
 
 app.command("run", short_help="Compare methods: run what has no result yet.")(run_command)

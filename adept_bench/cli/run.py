@@ -45,13 +45,20 @@ def run_command(
     backend: BackendOption = None,
     fewshot: FewshotOption = None,
     force: Annotated[bool, typer.Option("--force", help="Run cells again that have a valid result.")] = False,
+    prepare: Annotated[
+        bool, typer.Option("--prepare", help="Only measure what the cells share, and choose rates, for cells to come.")
+    ] = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Compare methods: run every cell without a valid result, then print the table.
 
-    After Ctrl-C or a kill the same command goes on.
+    After Ctrl-C or a kill the same command goes on. Under torchrun or accelerate launch (-m adept_bench run ...) the
+    processes work on each cell together.
     """
+    from adept_bench.distributed.group import gathered, group, start
+
+    start()
     overrides = [*(settings or ()), *task_settings(backend, fewshot)]
     from adept_bench.config.loading import load_suite, resolve
     from adept_bench.config.names import check_methods
@@ -80,10 +87,13 @@ def run_command(
         results=results,
         force=force,
         variants=variants,
+        prepare=prepare,
     )
 
-    from adept_bench.cli.show import print_comparison
+    if group().main and not prepare:
+        from adept_bench.cli.show import print_comparison
 
-    print_comparison(results, presets=[config.preset], suites=[config.suite], methods=chosen, seeds=numbers)
+        print_comparison(results, presets=[config.preset], suites=[config.suite], methods=chosen, seeds=numbers)
+    gathered(None)  # the first process to end with an error takes the others along
     if failed:
         raise typer.Exit(1)

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from adept_bench.probing.loss import batch_losses, check_documents, check_finite, in_order, make_batch, upcast
+from adept_bench.distributed.group import gathered, group
+from adept_bench.distributed.sharding import is_sharded, local
+from adept_bench.distributed.sharing import mine, united
+from adept_bench.probing.loss import (
+    NotFiniteError,
+    batch_losses,
+    check_documents,
+    check_finite,
+    in_order,
+    make_batch,
+    upcast,
+)
 from adept_bench.probing.undisturbed import first_device, undisturbed
 
 # called with a parameter and its gradient, or a piece of each; returns a sum over the elements
@@ -27,7 +40,9 @@ def gradient_sums(
 ) -> dict[str, float]:
     """By parameter name: `statistic`, a sum over the parameter's elements, averaged over batches.
 
-    Backward passes of the probe loss, batch by batch in the documents' order.
+    Backward passes of the probe loss, batch by batch in the documents' order. Processes that work together
+    (distributed.group) take turns at whole batches; where they hold the model in shards, they share out each batch's
+    documents (`_sharded_sums`). All return the sums over all batches.
 
     Each gradient is reduced as it appears and freed at once. Gradients the model already holds, which parameters
     train, modes and generators are as before afterwards, also on an error.
@@ -35,18 +50,83 @@ def gradient_sums(
     """
     check_documents(documents)
     chosen = {name: parameter for name, parameter in model.named_parameters() if name in names}
-    sums = {name: torch.zeros((), dtype=_sum_dtype(p), device=p.device) for name, p in chosen.items()}
     batches = list(in_order(len(documents), batch_size))
-    device = first_device(model)
-    with undisturbed(model), torch.enable_grad(), _reducing(model, chosen, sums, statistic):
+    if any(is_sharded(parameter) for parameter in chosen.values()):
+        sums = _sharded_sums(model, documents, batches, chosen, statistic, on_progress)
+    else:
+        sums = _shared_sums(model, documents, batches, chosen, statistic, on_progress)
+    return {name: value / len(batches) for name, value in sums.items()}
+
+
+def _shared_sums(
+    model: nn.Module,
+    documents: Sequence[Sequence[int]],
+    batches: Sequence[Sequence[int]],
+    chosen: dict[str, nn.Parameter],
+    statistic: Statistic,
+    on_progress: Callable[[int, int], None] | None,
+) -> dict[str, float]:
+    """Sums over all batches, each of which one process takes whole: |dL/dw| is a batch's own."""
+    totals = {name: torch.zeros((), dtype=_sum_dtype(p), device=p.device) for name, p in chosen.items()}
+    device, own = first_device(model), mine(batches)
+    failed: Exception | None = None
+    with undisturbed(model), torch.enable_grad(), _reducing(model, chosen, totals, statistic):
+        try:
+            for done, indices in enumerate(own, 1):
+                loss = batch_losses(model, make_batch([documents[index] for index in indices], device)).mean()
+                check_finite(loss.item(), f"documents {indices[0]} to {indices[-1]}")
+                loss.backward()
+                del loss
+                if on_progress:
+                    on_progress(done, len(own))
+        except NotFiniteError as error:  # the other processes wait for this one's part
+            failed = error
+    parts = united({group().rank: {name: value.item() for name, value in totals.items()}}, failed)
+    if len(parts) == 1:
+        return next(iter(parts.values()))
+    return {name: math.fsum(part[name] for part in parts.values()) for name in chosen}
+
+
+def _sharded_sums(
+    model: nn.Module,
+    documents: Sequence[Sequence[int]],
+    batches: Sequence[Sequence[int]],
+    chosen: dict[str, nn.Parameter],
+    statistic: Statistic,
+    on_progress: Callable[[int, int], None] | None,
+) -> dict[str, float]:
+    """The same of a model in shards (FSDP2), whose backward pass leaves each process its shard of the gradient.
+
+    That gradient is a mean over the processes, so they must be at the same batch: each takes every size-th of its
+    documents, weighted so that the mean over processes is the batch's loss. A process without one goes along with a
+    weight of 0, since each pass gathers weights from all. `statistic` must be a sum over elements.
+    """
+    here, device = group(), first_device(model)
+    training = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    if training != set(chosen):
+        odd = sorted(training ^ set(chosen))
+        raise ValueError(f"of a model in shards, exactly what trains can be measured; it differs in {odd[:3]}")
+    sums, losses = dict.fromkeys(chosen, 0.0), []
+    with undisturbed(model), torch.enable_grad():
         for done, indices in enumerate(batches, 1):
-            loss = batch_losses(model, make_batch([documents[index] for index in indices], device)).mean()
-            check_finite(loss.item(), f"documents {indices[0]} to {indices[-1]}")
+            own = list(indices[here.rank :: here.size])
+            batch = make_batch([documents[index] for index in own or indices[:1]], device)
+            loss = batch_losses(model, batch).sum() * (here.size / len(indices) if own else 0.0)
+            losses.append(loss.item() / here.size)
             loss.backward()
             del loss
+            for name, parameter in chosen.items():
+                if parameter.grad is not None:
+                    for value in _in_chunks(statistic, local(parameter.detach()), local(parameter.grad)):
+                        sums[name] += value.item()
+                parameter.grad = None
             if on_progress:
                 on_progress(done, len(batches))
-    return {name: value.item() / len(batches) for name, value in sums.items()}
+    parts: list[Any] = gathered((losses, sums))
+    for place, indices in enumerate(batches):
+        where = f"documents {indices[0]} to {indices[-1]}"
+        check_finite(math.fsum(losses[place] for losses, _ in parts), where)
+    return {name: math.fsum(part[name] for _, part in parts) for name in chosen}
 
 
 @contextmanager

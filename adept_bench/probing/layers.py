@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from adept_bench.distributed.sharing import mine, united
 from adept_bench.errors import InputError, unknown_name
 from adept_bench.probing.decoder import decoder
 from adept_bench.probing.gradients import gradient_sums, squared, weighted
@@ -89,7 +90,8 @@ def _masking(
     batch_size: int,
     on_progress: Progress | None,
 ) -> LayerImportance:
-    batches = list(by_length(documents, batch_size))
+    whole = list(by_length(documents, batch_size))
+    batches = mine(whole)
     device = first_device(model)
     done, total = 0, len(layers) * len(batches)
 
@@ -99,9 +101,9 @@ def _masking(
         if on_progress:
             on_progress(done, total)
 
-    losses: list[list[float]] = [[] for _ in range(len(layers) + 1)]
+    found: dict[int, list[float]] = {}  # by document: its loss with each layer masked and, last, with none
     with undisturbed(model), torch.no_grad():
-        shared = _shared_forward(model, layers, [documents[index] for index in batches[-1][-2:]])
+        shared = _shared_forward(model, layers, [documents[index] for index in whole[-1][-2:]])
         for indices in batches:
             batch = make_batch([documents[index] for index in indices], device)
             if shared:
@@ -109,12 +111,13 @@ def _masking(
             else:
                 measured = plain_masked_losses(model, layers, batch)
                 advance(len(layers))
-            for row, values in zip(losses, measured.tolist()):
-                row.extend(values)
+            found |= zip(indices, measured.T.tolist())
+    found = united(found)
+    given = [index for indices in whole for index in indices]
+    losses = [list(row) for row in zip(*(found[index] for index in given))]
     *masked, base = [math.fsum(row) / len(row) for row in losses]
     check_finite(base, "the corpus")
     importance = [check_finite(value, f"the corpus with layer {i} masked") - base for i, value in enumerate(masked)]
-    given = [index for indices in batches for index in indices]
     return LayerImportance("masking", base, importance, _differences(losses, given))
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from adept_bench.distributed.sharing import mine, united
 from adept_bench.errors import InputError
 from adept_bench.probing.rowwise import mean_cross_entropy, row_losses
 from adept_bench.probing.undisturbed import first_device, undisturbed
@@ -91,21 +92,22 @@ def document_losses(
     """Each document's mean next-token cross entropy in nats, in the order given.
 
     Documents are token ids, at least 2 each, never longer than the model's context. Padding never counts.
-    `on_batch` is called with the number of documents just measured.
+    `on_batch` is called with the number of documents just measured. Processes that work together (distributed.group)
+    take turns at the batches, and all return all losses; the model must be whole in each.
     Raises InputError for an empty corpus or a document of fewer than 2 tokens, NotFiniteError for a loss that is not
     finite.
     """
     check_documents(documents)
-    losses = [0.0] * len(documents)
+    measured: dict[int, float] = {}
     device = first_device(model)
     with undisturbed(model), torch.no_grad():
-        for indices in by_length(documents, batch_size):
+        for indices in mine(list(by_length(documents, batch_size))):
             values = batch_losses(model, make_batch([documents[index] for index in indices], device)).tolist()
-            for index, value in zip(indices, values):
-                losses[index] = check_finite(value, f"document {index}")
+            measured |= zip(indices, values)
             if on_batch:
                 on_batch(len(indices))
-    return losses
+    losses = united(measured)
+    return [check_finite(losses[index], f"document {index}") for index in range(len(documents))]
 
 
 def corpus_loss(

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adept_bench.files import content_hash, locked, write_json
+from adept_bench.distributed.group import from_main, group, held
+from adept_bench.files import content_hash, write_json
 from adept_bench.progress import counted, reporter
 from adept_bench.shortage import LAYER_PROBE, UNIT_PROBE, advised
 from adept_bench.suite.inputs import Inputs
@@ -42,15 +43,15 @@ class BaseMeasurements:
         """The stored measurement of this key, or `measure()` now: {"key", "seconds", "value"}."""
         key = {"kind": kind, "model": self.inputs.model_hash, "dtype": self.inputs.config.model.dtype, **key}
         path = self.folder / f"{kind}-{content_hash(key)}.json"
-        with locked(path):
-            if path.is_file():
-                stored = json.loads(path.read_text(encoding="utf-8"))
-            else:
+        with held(path):
+            stored = from_main(lambda: json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None)
+            if stored is None:
                 self.model()  # loading is no part of what a measurement costs
                 started = time.perf_counter()
                 value = measure()
                 stored = {"key": key, "seconds": time.perf_counter() - started, "value": value}
-                write_json(path, stored)
+                if group().main:
+                    write_json(path, stored)
         return stored
 
     def _probe(self, kind: str, key: dict[str, Any], measure: Callable[[], Any]) -> Any:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adept_bench.distributed.group import from_main, group
+from adept_bench.distributed.strategy import launcher, share_of, strategy_of
 from adept_bench.files import content_hash
 from adept_bench.suite import machine
 from adept_bench.suite.analyses import of_base, of_trained
@@ -54,7 +56,10 @@ class Spec:
 
 
 # settings that change how a cell runs but not what comes out
-_IMMATERIAL = {"training": {"learning_rate", "save_every", "gradient_checkpointing"}, "tasks": {"batch_size"}}
+_IMMATERIAL = {
+    "training": {"learning_rate", "save_every", "gradient_checkpointing", "distributed"},
+    "tasks": {"batch_size"},
+}
 
 
 def resolved(spec: Spec) -> dict[str, Any]:
@@ -111,7 +116,7 @@ def run_cell(spec: Spec, results: Path) -> dict[str, Any]:
         "analyses": measured.get("analyses"),
         "learning_rate": spec.rate or {"value": None, "source": "none"},
         "losses": losses,
-        "provenance": machine.provenance(started),
+        "provenance": {**machine.provenance(started), **_processes(spec)},
         **({"extra": {"corpora": spec.inputs.notes}} if spec.inputs.notes else {}),
     }
 
@@ -172,7 +177,7 @@ def _measure(
     blocks = trained.blocks()
     blocks["cost"] = _cost(base, after, trained)  # before the analyses, which are no part of the method's cost
     if analysed:
-        blocks["analyses"] = of_trained(spec, base, trained)
+        blocks["analyses"] = from_main(lambda: of_trained(spec, base, trained))
     blocks["model"] = {**_identity(spec), **blocks["model"]}
     return {**{key: after[key] for key in _MEASURES}, **blocks}
 
@@ -196,6 +201,19 @@ def _untrained(spec: Spec, method: Method, found: dict[str, Any]) -> dict[str, A
 def _identity(spec: Spec) -> dict[str, Any]:
     model = spec.config.model
     return {"source": model.source, "revision": model.revision, "hash": spec.inputs.model_hash}
+
+
+def _processes(spec: Spec) -> dict[str, Any]:
+    """How many processes worked on the cell together, and what each of them did of a training step."""
+    size = group().size
+    if size == 1:
+        return {"processes": 1}
+    share = share_of(spec.config.training, size)
+    details = {"distributed": strategy_of(spec.config.training), "launcher": launcher()}
+    return {
+        "processes": size,
+        "details": {**details, "batch_size": share.batch_size, "accumulation": share.accumulation},
+    }
 
 
 def _cost(base: BaseMeasurements | None, evaluation: dict[str, Any], trained: Trained | None = None) -> dict[str, Any]:

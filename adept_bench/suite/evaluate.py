@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adept_bench.corpora.identity import known_file_hash
+from adept_bench.distributed.group import from_main
 from adept_bench.files import content_hash
 from adept_bench.shortage import EVALUATION, advised
 from adept_bench.suite.inputs import Inputs
@@ -101,18 +102,20 @@ def evaluate_all(
     )
     found: dict[str, Any] = {"tasks": {}, "groups": {}, "groups_chance_corrected": {}}
     if any(groups.values()):
-        found = evaluate(
-            model,
-            inputs.tokenizer,
-            groups,
-            batch_size=config.tasks.batch_size,
-            num_fewshot=config.tasks.num_fewshot,
-            limit=config.tasks.limit,
-            title=title,
-            fewshot=config.tasks.fewshot,
-            data=config.tasks.data,
-            backend=config.tasks.backend,
-            vllm=config.tasks.vllm,
+        found = from_main(
+            lambda: evaluate(
+                model,
+                inputs.tokenizer,
+                groups,
+                batch_size=config.tasks.batch_size,
+                num_fewshot=config.tasks.num_fewshot,
+                limit=config.tasks.limit,
+                title=title,
+                fewshot=config.tasks.fewshot,
+                data=config.tasks.data,
+                backend=config.tasks.backend,
+                vllm=config.tasks.vllm,
+            )
         )
     return {**found, "losses": losses, "seconds": time.perf_counter() - started}
 

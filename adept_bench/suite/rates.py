@@ -24,7 +24,9 @@ CRITERION = (
 
 def protocol(config: RunConfig) -> dict[str, Any]:
     """What a choice of learning rate was made under: model, data, budget, options and what it was judged by."""
-    training = config.training.model_dump(mode="json", exclude={"learning_rate", "save_every", "log_every"})
+    training = config.training.model_dump(
+        mode="json", exclude={"learning_rate", "save_every", "log_every", "distributed"}
+    )
     return {
         "model": config.model.model_dump(mode="json"),
         "data": {**config.data.model_dump(mode="json"), "identity": data_identity(config.data)},

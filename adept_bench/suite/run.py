@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adept_bench.config.names import check_methods
+from adept_bench.distributed.group import from_main, group, held, main_first
+from adept_bench.distributed.strategy import share_of, strategy_of
 from adept_bench.errors import InputError
-from adept_bench.files import content_hash, locked, write_whole
+from adept_bench.files import content_hash, write_whole
 from adept_bench.progress import reporter
 from adept_bench.suite.cell import WORK, Spec, checkpoints, config_hash, material, resolved, run_cell
 from adept_bench.suite.rates import differences, learning_rate
@@ -32,14 +34,17 @@ def run_suite(
     results: Path = Path("results"),
     force: bool = False,
     variants: Mapping[str, tuple[SuiteVariant, RunConfig]] | None = None,
+    prepare: bool = False,
 ) -> int:
     """Run every cell of `methods` x `seeds` that has no valid result in `results`; returns how many failed.
 
     `variants`: the suite's own, each with its resolved configuration; `methods` may name them. They train at the
     learning rate of the method they are of.
-    `jobs`: worker processes, by default one a core (CPU) or GPU. `select_lr`: first choose each method's learning rate
-    on validation data; cells that have another rate are then run again. `force`: run cells again that have a result;
-    the old file stays until the new one is whole.
+    `jobs`: worker processes, by default one a core (CPU) or GPU. Under torchrun or accelerate launch every process
+    calls this, and they work together on one cell after the other (`distributed.group`). `select_lr`: first choose each
+    method's learning rate on validation data; cells that have another rate are then run again. `force`: run cells again
+    that have a result; the old file stays until the new one is whole. `prepare`: stop before the cells, when the rates
+    are chosen and what the cells share is measured; a failure of that then counts.
     Raises InputError for an unknown method or task, a corpus or model that cannot be read, and for a stored cell that
     was made with another configuration.
     """
@@ -47,27 +52,33 @@ def run_suite(
 
     variants = variants or {}
     check_methods(methods, "--methods", variants)
-    check_inputs(config, seeds, jobs, results)
+    check_processes(config, jobs)
+    from_main(lambda: check_inputs(config, seeds, jobs, results))
     for method in methods:
         if method in variants:
-            _ = _spec(config, method, seeds[0], None, variants).inputs.corpora  # its base and tasks are the suite's
+            with main_first():
+                _ = _spec(config, method, seeds[0], None, variants).inputs.corpora  # its base and tasks are the suite's
     compositions = {method: variants[method][0].of if method in variants else method for method in methods}
     trained = list(dict.fromkeys(name for name in compositions.values() if name != UNTRAINED))
     if select_lr and trained:
         unrated = [_spec(config, method, seed, None, variants) for seed in seeds for method in methods]
-        _missing(unrated, results, force, any_rate=True)  # a refusal must come before the work, not after
+        from_main(
+            lambda: _missing(unrated, results, force, any_rate=True)
+        )  # a refusal must come before the work, not after
         if failed := report(select_rates(config, trained, jobs, results, force), results):
             return failed
-    rates = {method: learning_rate(config, method, results) for method in trained}
+    rates = from_main(lambda: {method: learning_rate(config, method, results) for method in trained})
     specs = [
         _spec(config, method, seed, rates.get(compositions[method]), variants) for seed in seeds for method in methods
     ]
-    missing = _missing(specs, results, force, any_rate=select_lr)
+    missing = from_main(lambda: _missing(specs, results, force, any_rate=select_lr))
     if not missing:
         return 0
     workers = jobs or default_jobs(len(missing))
     # a measurement that fails here is tried again by the cells that need it, and fails them alone
-    report(run_jobs(_shared(missing, results), workers), results)
+    failed = report(run_jobs(_shared(missing, results), workers), results)
+    if prepare:
+        return failed
     arguments = {"results": results, "replace": force or select_lr}
     cells = [Job(spec.title, complete_cell, {"spec": spec, **arguments}) for spec in missing]
     return report(run_jobs(cells, workers), results)
@@ -91,6 +102,17 @@ def described(variant: SuiteVariant) -> dict[str, Any]:
     parts = variant.sections().items()
     settings = {f"{section}.{key}": value for section, part in parts for key, value in part.items()}
     return {"of": variant.of, "about": variant.about, "settings": settings}
+
+
+def check_processes(config: RunConfig, jobs: int | None) -> None:
+    """Raises InputError for what a launcher's processes cannot do: jobs side by side, a step that is not divisible."""
+    size = group().size
+    if size == 1:
+        return
+    if (jobs or 1) > 1:
+        raise InputError(f"--jobs: {jobs}; expected 1, as {size} processes of a launcher work on each cell together")
+    share_of(config.training, size)
+    strategy_of(config.training)
 
 
 def check_inputs(config: RunConfig, seeds: Sequence[int], jobs: int | None, results: Path) -> None:
@@ -197,14 +219,20 @@ def complete_cell(spec: Spec, results: Path, replace: bool = False) -> str:
     from adept_bench.results.store import Store
 
     store, names = Store(results), (spec.config.preset, spec.config.suite, spec.method, spec.seed)
-    with locked(results / WORK / "locks" / spec.config.preset / spec.config.suite / f"{spec.method}-seed{spec.seed}"):
-        if not replace:
-            stored = store.valid(*names)
-            if stored is not None and stored.config_hash == config_hash(resolved(spec)):
-                return str(store.path(*names))
-        path = store.write((None if replace else same_cell(spec, store)) or run_cell(spec, results))
+
+    def done() -> bool:
+        stored = None if replace else store.valid(*names)
+        return stored is not None and stored.config_hash == config_hash(resolved(spec))
+
+    def write(cell: dict[str, Any]) -> None:
+        store.write(cell)
         shutil.rmtree(checkpoints(spec, results), ignore_errors=True)
-        return str(path)
+
+    with held(results / WORK / "locks" / spec.config.preset / spec.config.suite / f"{spec.method}-seed{spec.seed}"):
+        if not from_main(done):
+            cell = from_main(lambda: None if replace else same_cell(spec, store)) or run_cell(spec, results)
+            from_main(lambda: write(cell))
+    return str(store.path(*names))
 
 
 def same_cell(spec: Spec, store: Store) -> dict[str, Any] | None:
@@ -240,7 +268,7 @@ def report(outcomes: Iterable[Outcome], results: Path) -> int:
             continue
         failed.append(outcome)
         reporter().log(f"FAILED {outcome.job.title}: {outcome.error}")
-        if outcome.trace:
+        if outcome.trace and group().main:
             spec = outcome.job.arguments.get("spec")
             place = results / WORK / "errors" / (f"{spec.config.preset}-{spec.config.suite}" if spec else "")
             path = place / f"{outcome.job.title.replace(' ', '-')}.txt"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adept_bench.distributed.group import from_main, gathered, main_first
 from adept_bench.suite import machine
 from adept_bench.suite.base import BaseMeasurements, CellContext
 from adept_bench.suite.inputs import Inputs
@@ -40,12 +41,13 @@ class Trained:
         before = reference(model, tokens)
         self.edit, self.names = prepare(method, model, self.context)
         self.facts = {**model_facts(self.edit.model), "base_layers": base_facts["layers"]}
-        self.certificate = self._certify_expansion(before, tokens)
+        self.certificate = from_main(lambda: self._certify_expansion(before, tokens))
         digests = parameter_digests(self.edit.model)
-        self.dataset = self._dataset()
+        with main_first():
+            self.dataset = self._dataset()
         with PeakMemory(machine.device()) as peak, machine.CpuShare() as share:
             self.record = self._train(folder, fingerprint)
-        self.peak_bytes, self.cpu_share = peak.bytes, share.value
+        self.peak_bytes, self.cpu_share = max(gathered(peak.bytes)), share.value
         training = spec.config.training
         self.flops = train_flops(
             self.edit.model, tokens=self.record.tokens, length=training.length, trainable=set(self.names)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adept_bench.distributed.group import from_main, group, held
 from adept_bench.files import content_hash, locked, write_json
 from adept_bench.progress import reporter
 from adept_bench.suite.cell import WORK, Spec, run_trial
@@ -45,8 +46,10 @@ def select_rates(
     for name, choice in chosen.items():
         edge = "; it is on the edge of the grid, a wider one is needed" if choice["on_edge"] else ""
         reporter().log(f"{name}: learning rate {choice['chosen']:g} chosen{edge}")
-    if chosen:
-        write_evidence(evidence_path(results, config), config, chosen)
+    if chosen and group().main:
+        # another run may choose for other methods meanwhile, and the file is read before it is written
+        with locked(results / WORK / "locks" / config.preset / config.suite / "learning-rates"):
+            write_evidence(evidence_path(results, config), config, chosen)
 
 
 def complete_trial(spec: Spec, results: Path, force: bool = False) -> dict[str, Any]:
@@ -67,15 +70,17 @@ def complete_trial(spec: Spec, results: Path, force: bool = False) -> dict[str, 
     )
     path = results / WORK / "trials" / f"{spec.method}-{rate:g}-{key}.json"
     work = path.with_suffix("")
-    with locked(path):
-        if path.is_file() and not force:
-            return json.loads(path.read_text(encoding="utf-8"))
+    with held(path):
+        stored = from_main(lambda: json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None)
+        if stored is not None and not force:
+            return stored
         try:
             trial = run_trial(spec, results, work)
             trial["score"] = score(trial)
         except DivergedError as error:
             trial = {"learning_rate": rate, "score": DIVERGED, "diverged": str(error)}
         trial |= {"method": spec.method, "seed": spec.seed}
-        write_json(path, trial)
-        shutil.rmtree(work, ignore_errors=True)
+        if group().main:
+            write_json(path, trial)
+            shutil.rmtree(work, ignore_errors=True)
     return trial

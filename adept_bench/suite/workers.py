@@ -18,11 +18,14 @@ from multiprocessing.connection import Connection
 from time import monotonic
 from typing import Any
 
+from adept_bench.distributed.failures import end, met_by_all
+from adept_bench.distributed.group import group, launched
 from adept_bench.errors import InputError
 from adept_bench.progress import Silent, Task, reporter, use
 
 UPDATE_SECONDS = 0.5  # a worker tells the parent of its progress no more often than this
 TRIES = 2  # of a job whose worker died under it
+_attempts = itertools.count()  # the same in all processes of a launcher, which take the jobs in the same order
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,14 @@ class Outcome:
 
 
 def default_jobs(cells: int) -> int:
-    """One worker a GPU, or one a core on the CPU, and never more than there are cells."""
+    """One worker a GPU, or one a core on the CPU, and never more than there are cells.
+
+    One too where a launcher's processes work on each cell together.
+    """
     from adept_bench.suite.machine import cores, device
+
+    if launched().size > 1:
+        return 1
 
     if device() == "cuda":
         import torch
@@ -182,12 +191,16 @@ def _limit_threads() -> None:
 
 
 def _attempt(job: Job) -> Outcome:
+    number = next(_attempts) if group().size > 1 else 0
     try:
         return Outcome(job, job.function(**job.arguments))
     except InputError as error:
-        return Outcome(job, error=str(error), refused=True)
+        outcome = Outcome(job, error=str(error), refused=True)
     except Exception as error:
-        return _failed(job, error)
+        outcome = _failed(job, error)
+    if not met_by_all(number):
+        end(outcome.trace or f"{outcome.error}\n")
+    return outcome
 
 
 def _failed(job: Job, error: BaseException) -> Outcome:

@@ -8,9 +8,12 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adept_bench.distributed.group import gathered, group
+from adept_bench.distributed.sharding import is_sharded, optimizer_part, put, restore_part, whole
 from adept_bench.files import write_json
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 WEIGHTS = "trainable.safetensors"
@@ -35,9 +38,30 @@ def latest(output: Path) -> tuple[Path, dict[str, Any]] | None:
 
 
 def complete(folder: Path, state: dict[str, Any]) -> None:
-    """Mark the checkpoint as complete, then drop the others: at least one whole checkpoint exists at any time."""
-    write_json(folder / STATE, state)
-    clear(folder.parent, keep=folder)
+    """Mark the checkpoint as complete, then drop the others: at least one whole checkpoint exists at any time.
+
+    Of processes that train together all must call this, each with its own part written; the main process marks.
+    """
+    gathered(None)
+    if group().main:
+        write_json(folder / STATE, state)
+        clear(folder.parent, keep=folder)
+
+
+def save_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> None:
+    """Write this process's part of the state of an optimizer whose parameters are sharded."""
+    import torch
+
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save(optimizer_part(optimizer), folder / f"optimizer-{group().rank}.pt")
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> None:
+    """Read what `save_optimizer` wrote in the process of this rank."""
+    import torch
+
+    part = torch.load(folder / f"optimizer-{group().rank}.pt", map_location="cpu", weights_only=True)
+    restore_part(optimizer, part)
 
 
 def clear(output: Path, keep: Path | None = None) -> None:
@@ -48,12 +72,21 @@ def clear(output: Path, keep: Path | None = None) -> None:
 
 
 def save_trainable(model: nn.Module, folder: Path) -> None:
-    """Write the parameters that train; frozen ones are those of the base and are not written again."""
+    """Write the parameters that train; frozen ones are those of the base and are not written again.
+
+    Of processes that train together all must call this; sharded tensors are gathered, and the main process writes.
+    """
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
-    save_file(tensors, folder / WEIGHTS)
+    tensors, writes = {}, group().main
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            value = whole(parameter.detach())
+            if writes:
+                tensors[name] = (value.cpu() if is_sharded(parameter) else value).contiguous()
+    if writes:
+        save_file(tensors, folder / WEIGHTS)
 
 
 def load_trainable(model: nn.Module, folder: Path) -> None:
@@ -66,7 +99,7 @@ def load_trainable(model: nn.Module, folder: Path) -> None:
     _same_names(stored, live, folder)
     with torch.no_grad():
         for name, parameter in live.items():
-            parameter.copy_(stored[name])
+            put(parameter, stored[name])
 
 
 def _same_names(stored: Collection[str], live: Collection[str], folder: Path) -> None:

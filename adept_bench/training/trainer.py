@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,9 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from adept_bench.distributed.group import from_main, group, mean
+from adept_bench.distributed.sharding import shard_with, sharded_copy
+from adept_bench.distributed.strategy import FSDP2, spread, strategy_of, trainer_arguments
 from adept_bench.errors import InputError
 from adept_bench.files import content_hash
 from adept_bench.probing.loss import NotFiniteError, document_losses
@@ -30,6 +33,7 @@ from adept_bench.training.units import BoundRates, RateController
 if TYPE_CHECKING:
     from adept_bench.config.schema import TrainingConfig
 
+SCHEDULER_NAME = "scheduler.pt"  # as the Trainer calls it
 OnProgress = Callable[[dict[str, Any]], None]
 
 
@@ -103,16 +107,17 @@ def train(
             "every": rates.every if rates else None,
             "data": dataset.describe() if hasattr(dataset, "describe") else None,
             "fingerprint": fingerprint,
+            **spread(training),
         }
     )
-    controller = RateController(model, rates, learning_rate, training.weight_decay)
-    run = _Run(record, controller, training, identity, seed)
-    found = _found(output_dir, identity)
+    found = from_main(lambda: _found(output_dir, identity))
     # without autocast 16-bit activations would meet the float32 masters, so then everything is float32
     masters = trainable if training.precision == "bf16" else [name for name, _ in model.named_parameters()]
-    with left_as_found(model, masters), _folder(output_dir) as folder:
+    with left_as_found(model, masters), _folder(output_dir) as folder, _placed(model, training, trainable) as live:
+        controller = RateController(live, rates, learning_rate, training.weight_decay)
+        run = _Run(record, controller, training, identity, seed)
         arguments = _arguments(model, training, seed, folder, saves=output_dir is not None)
-        trainer = _UnitTrainer(run, model, dataset, arguments)
+        trainer = _UnitTrainer(run, live, dataset, arguments)
         if on_progress is not None:
             run.on_progress = on_progress
             trainer.train(resume_from_checkpoint=run.restore(found))
@@ -124,7 +129,7 @@ def train(
 
                 run.on_progress = show
                 trainer.train(resume_from_checkpoint=run.restore(found))
-        trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+        trainer.accelerator.unwrap_model(live, keep_fp32_wrapper=False)
     record.refreshes = controller.ledger
     last = range(steps * micro - training.batch_size, steps * micro)
     try:
@@ -132,6 +137,13 @@ def train(
     except NotFiniteError as error:
         raise run.diverged("training diverged, as shown by the model", steps, error) from None
     return record
+
+
+def _placed(
+    model: nn.Module, training: TrainingConfig, trainable: Collection[str]
+) -> AbstractContextManager[nn.Module]:
+    """The model that is trained: itself, or a copy that the processes hold in shards."""
+    return sharded_copy(model, trainable) if strategy_of(training) == FSDP2 else nullcontext(model)
 
 
 def _folder(output_dir: Path | None) -> AbstractContextManager[str]:
@@ -155,15 +167,14 @@ def _found(output_dir: Path | None, identity: str) -> tuple[Path, dict[str, Any]
 
 def _arguments(model: nn.Module, training: TrainingConfig, seed: int, folder: str, *, saves: bool) -> TrainingArguments:
     device = next(model.parameters()).device
-    if device.type == "cuda" and device.index not in (None, 0) and not hasattr(model, "hf_device_map"):
+    if device.type == "cuda" and device.index not in (None, group().local_rank) and not hasattr(model, "hf_device_map"):
         raise InputError(f"model on {device}: training uses the first visible GPU; choose it with CUDA_VISIBLE_DEVICES")
     saves = saves and training.save_every is not None
     arguments = TrainingArguments(
         output_dir=folder,
         max_steps=training.steps,
         num_train_epochs=1,
-        per_device_train_batch_size=training.batch_size,
-        gradient_accumulation_steps=training.accumulation,
+        **trainer_arguments(training),
         max_grad_norm=training.max_grad_norm,
         train_sampling_strategy="sequential",
         bf16=training.precision == "bf16",
@@ -217,7 +228,7 @@ class _Run:
 
     def end_step(self, step: int) -> None:
         assert self.step_loss is not None
-        loss, self.step_loss = float(self.step_loss), None
+        loss, self.step_loss = mean(float(self.step_loss)), None
         if not math.isfinite(loss):
             raise self.diverged(f"the training loss is {loss}", step)
         self.losses.append(loss)
@@ -307,6 +318,12 @@ class _UnitTrainer(Trainer):
         if run.training.gradient_checkpointing:
             enable_checkpointing(model)
 
+    def create_accelerator_and_postprocess(self) -> None:
+        super().create_accelerator_and_postprocess()
+        if strategy_of(self.run.training) == FSDP2:
+            shard_with(self.accelerator)
+            self.is_fsdp_enabled = True
+
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
             controller = self.run.controller
@@ -324,8 +341,27 @@ class _UnitTrainer(Trainer):
         self.run.add_loss(loss.detach())
         return loss
 
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         checkpoints.save_trainable(self.trained, Path(output_dir or str(self.args.output_dir)))
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not self.is_fsdp_enabled:
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        assert self.optimizer is not None
+        assert self.lr_scheduler is not None
+        checkpoints.save_optimizer(self.optimizer, Path(output_dir))
+        if self.args.should_save:
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if not self.is_fsdp_enabled or checkpoint is None:
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        assert self.optimizer is not None
+        assert self.lr_scheduler is not None
+        checkpoints.load_optimizer(self.optimizer, Path(checkpoint))
+        self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         checkpoints.load_trainable(model or self.trained, Path(resume_from_checkpoint))

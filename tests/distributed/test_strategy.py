@@ -1,0 +1,74 @@
+"""Which share of a step each process has, and what launchers may ask for."""
+
+import pytest
+
+from adept_bench.config.schema import TrainingConfig
+from adept_bench.distributed import strategy
+from adept_bench.distributed.group import Group, launched
+from adept_bench.errors import InputError
+
+
+def _training(batch_size, accumulation=1, **more):
+    tokens = 4 * batch_size * accumulation
+    return TrainingConfig(tokens=tokens, length=4, batch_size=batch_size, accumulation=accumulation, **more)
+
+
+@pytest.mark.parametrize("batch_size", range(1, 9))
+@pytest.mark.parametrize("accumulation", range(1, 7))
+@pytest.mark.parametrize("processes", [1, 2, 3, 8])
+def test_the_shares_make_up_the_step(batch_size, accumulation, processes):
+    training = _training(batch_size, accumulation)
+    if batch_size * accumulation % processes:
+        with pytest.raises(InputError, match=f"cannot be divided over {processes} processes"):
+            strategy.share_of(training, processes)
+        return
+    share = strategy.share_of(training, processes)
+    assert share.batch_size * share.accumulation * processes == batch_size * accumulation
+    assert share.batch_size <= batch_size
+    if accumulation % processes == 0:  # fewer batches in turn, each as configured
+        assert share == strategy.Share(batch_size, accumulation // processes)
+
+
+def test_what_the_launcher_says(monkeypatch):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    assert launched() == Group(0, 1, 0)
+    for name, value in (("RANK", "5"), ("WORLD_SIZE", "8"), ("LOCAL_RANK", "1")):
+        monkeypatch.setenv(name, value)
+    assert launched() == Group(5, 8, 1)
+    assert not launched().main
+
+
+def test_accelerate_has_the_last_word(monkeypatch):
+    assert strategy.strategy_of(_training(2)) == "one process"
+    monkeypatch.setattr(strategy, "group", lambda: Group(0, 2, 0))
+    for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "FSDP_VERSION"):
+        monkeypatch.delenv(name, raising=False)
+    assert strategy.strategy_of(_training(2)) == "ddp"
+    assert strategy.strategy_of(_training(2, distributed="fsdp2")) == "fsdp2"
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setenv("FSDP_VERSION", "2")
+    assert strategy.strategy_of(_training(2)) == "fsdp2"
+    monkeypatch.setenv("FSDP_VERSION", "1")
+    with pytest.raises(InputError, match="--fsdp_version: 1; expected 2"):
+        strategy.strategy_of(_training(2))
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(InputError, match="use_deepspeed"):
+        strategy.strategy_of(_training(2))
+
+
+def test_the_setting_changes_no_hash():
+    """A stored result stays equal: the setting is written only where it differs, and never counts."""
+    from adept_bench.suite.cell import _IMMATERIAL
+
+    assert "distributed" not in _training(2).model_dump(mode="json")
+    assert "distributed" in _IMMATERIAL["training"]
+
+
+def test_commands_of_one_process_refuse_several(monkeypatch, capsys):
+    from adept_bench.__main__ import main
+
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["list", "suites"]) == 2
+    assert "list: started in 2 processes; expected one" in capsys.readouterr().err
