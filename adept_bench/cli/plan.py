@@ -9,9 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adept_bench.cli.options import Debug, PresetOption, Quiet, ResultsOption, SetOption, SuiteOption, split_names
+from adept_bench.cli.options import (
+    Debug,
+    PresetOption,
+    Quiet,
+    ResultsOption,
+    SetOption,
+    SuiteOption,
+    split_integers,
+    split_names,
+)
 from adept_bench.cli.show import Format
+from adept_bench.cluster.slurm import Runs, options_from, write_slurm
 from adept_bench.errors import InputError
+from adept_bench.progress import reporter
 
 if TYPE_CHECKING:
     from adept_bench.config.schema import RunConfig
@@ -28,6 +39,9 @@ def plan_command(
     ] = None,
     methods: Annotated[
         str | None, typer.Option("--methods", help="Such as full,adept. Default: the suite's.", metavar="A,B")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", help="Such as 0,1,2. Default: the suite's.", metavar="0,1")
     ] = None,
     device: Annotated[
         str | None,
@@ -47,6 +61,16 @@ def plan_command(
     compare: Annotated[
         bool, typer.Option("--compare", help="Predicted beside measured, for the stored results of suite and preset.")
     ] = False,
+    slurm: Annotated[
+        Path | None,
+        typer.Option("--slurm", help="Write job arrays for Slurm there, a cell a task.", metavar="DIR"),
+    ] = None,
+    slurm_set: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--slurm-set", help="Such as time=12:00:00, partition=P, gpus=4, select_lr=true.", metavar="KEY=VALUE"
+        ),
+    ] = None,
     results: ResultsOption = Path("results"),
     settings: SetOption = None,
     format: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.table,
@@ -63,6 +87,11 @@ def plan_command(
     names = loaded.methods
     if methods is not None:
         names = check_methods(split_names(methods) or [], "--methods", loaded.variants)
+    numbers = split_integers(seeds, "--seeds")
+    numbers = list(loaded.seeds) if numbers is None else numbers
+    if slurm_set and slurm is None:
+        raise InputError("--slurm-set: expected --slurm DIR too, which says where the jobs go")
+    jobs = options_from(slurm_set or (), gpus=devices) if slurm is not None else None
     config = resolve(loaded, preset, model=model, overrides=settings or ())
     variants = {
         name: (variant.of, resolve(loaded, preset, model=model, overrides=settings or (), variant=name))
@@ -90,13 +119,17 @@ def plan_command(
         config,
         names,
         picked,
-        seeds=loaded.seeds,
+        seeds=numbers,
         count=devices,
         mfu=mfu or MFU,
         measured=rate,
         variants=variants,
     )
     _print(plan, tables(plan), notes(plan), format)
+    if slurm is not None:
+        runs = Runs(suite, names, numbers, results, preset, model, settings or (), config.selection.seed)
+        submit = write_slurm(runs, slurm, jobs)[-1]
+        reporter().log(f"wrote the jobs of {len(names) * len(numbers)} cells; `bash {submit}` submits them")
 
 
 def _measured(config: RunConfig) -> Rate:

@@ -10,10 +10,11 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
-from adept_bench.errors import InputError
+from adept_bench.errors import InputError, unknown_name
 from adept_bench.files import write_whole
 
 TIME = re.compile(r"(\d+-)?\d+(:\d\d){0,2}")  # minutes, hours:minutes:seconds, days-hours and the like (man sbatch)
@@ -26,6 +27,7 @@ class SlurmOptions:
 
     `processes`: that work on a cell together on each machine; by default one a GPU. `at_once`: tasks of an array that
     may run side by side. `setup`: a line of shell before the work, such as the activation of an environment.
+    `select_lr`: learning rates are chosen before the cells, as `run --select-lr` does.
     """
 
     gpus: int = 1
@@ -38,26 +40,52 @@ class SlurmOptions:
     memory: str | None = None
     at_once: int | None = None
     setup: str | None = None
+    select_lr: bool = False
 
     def check(self) -> None:
         """Raises InputError for a value that sbatch would refuse."""
         for name, least in (("gpus", 0), ("nodes", 1), ("processes", 1), ("cpus", 1), ("at_once", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
-                raise InputError(f"--slurm-{name.replace('_', '-')}: {value}; expected a whole number from {least}")
+                raise InputError(f"--slurm-set {name}: {value}; expected a whole number from {least}")
         if not TIME.fullmatch(self.time):
-            raise InputError(f"--slurm-time: {self.time!r}; expected minutes, HH:MM:SS or D-HH:MM:SS")
+            raise InputError(f"--slurm-set time: {self.time!r}; expected minutes, HH:MM:SS or D-HH:MM:SS")
         for name in ("partition", "account", "memory"):
             value = getattr(self, name)
             if value is not None and not NAME.fullmatch(value):
-                raise InputError(f"--slurm-{name}: {value!r}; expected one word")
+                raise InputError(f"--slurm-set {name}: {value!r}; expected one word")
         if self.setup is not None and "\n" in self.setup:
-            raise InputError("--slurm-setup: several lines; expected one, such as 'source venv/bin/activate'")
+            raise InputError("--slurm-set setup: several lines; expected one, such as 'source venv/bin/activate'")
 
     @property
     def together(self) -> int:
         """Processes on each machine."""
         return self.processes or max(1, self.gpus)
+
+
+def options_from(pairs: Sequence[str], gpus: int) -> SlurmOptions:
+    """`SlurmOptions` of KEY=VALUE texts, `gpus` where they say nothing of it. Raises InputError for any other text."""
+    kinds = {field.name: str(field.type) for field in fields(SlurmOptions)}
+    values: dict[str, Any] = {"gpus": gpus}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise InputError(f"--slurm-set: {pair!r} is not valid; expected KEY=VALUE such as time=12:00:00")
+        if name not in kinds:
+            raise unknown_name("--slurm-set", "option", name, kinds)
+        if kinds[name].startswith("int"):
+            if not text.isdecimal():
+                raise InputError(f"--slurm-set {name}: {text!r}; expected a whole number")
+            values[name] = int(text)
+        elif kinds[name] == "bool":
+            if text not in ("true", "false"):
+                raise InputError(f"--slurm-set {name}: {text!r}; expected true or false")
+            values[name] = text == "true"
+        else:
+            values[name] = text
+    found = SlurmOptions(**values)
+    found.check()
+    return found
 
 
 @dataclass(frozen=True)
@@ -71,7 +99,6 @@ class Runs:
     preset: str | None = None
     model: str | None = None
     settings: Sequence[str] = ()
-    select_lr: bool = False
     selection_seed: int = 0
 
     @property
@@ -88,7 +115,7 @@ def write_slurm(runs: Runs, folder: Path, options: SlurmOptions | None = None) -
     """Write task lists, job scripts and `submit.sh` to `folder`; returns their paths, `submit.sh` last.
 
     - base: an array of a task a seed, that measures what the seed's cells share (`run --prepare`).
-    - rates, with `select_lr`: after it, an array of a task a method, that chooses the method's learning rate.
+    - rates, with `options.select_lr`: after it, an array of a task a method, that chooses the method's learning rate.
     - cells: after those, an array of a task a cell.
     Raises InputError for an option that sbatch would refuse, and where there is no cell.
     """
@@ -100,7 +127,7 @@ def write_slurm(runs: Runs, folder: Path, options: SlurmOptions | None = None) -
     methods = ",".join(runs.methods)
     trained = [name for name in runs.methods if name != "vanilla"]
     stages = {"base": [f"--prepare --methods {methods} --seeds {seed}" for seed in runs.seeds]}
-    if runs.select_lr and trained:
+    if options.select_lr and trained:
         if runs.selection_seed not in runs.seeds:
             stages["base"].append(f"--prepare --methods {methods} --seeds {runs.selection_seed}")
         asked = f"--prepare --select-lr --seeds {runs.selection_seed}"

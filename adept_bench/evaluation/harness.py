@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from adept_bench.distributed.group import from_main, gathered
 from adept_bench.errors import InputError
 from adept_bench.evaluation.backends import check_backend, describe, opened
 from adept_bench.evaluation.entries import entry_of, group_means, with_details
@@ -124,7 +125,7 @@ def _evaluate_one(
     for task in loaded["tasks"].values():
         if scorer.world_size > 1 and hasattr(task, "sampler"):
             task.sampler = InTurn(task.sampler, scorer.rank, scorer.world_size)
-        total += min(len(task.eval_docs), limit or len(task.eval_docs))
+        total += -(-min(len(task.eval_docs), limit or len(task.eval_docs)) // scorer.world_size)
     scorer.truncated.clear()
     done = 0
     with reporter().task(f"{title} {name}", total=total, unit="items") as progress:
@@ -140,10 +141,14 @@ def _evaluate_one(
         # The evaluator itself: simple_evaluate would also describe the machine, which takes longer than a small model.
         # A mean's standard error is in closed form; the iterations are for other metrics only.
         outcome = lm_evaluate(lm=scorer, task_dict=loaded, limit=limit, bootstrap_iters=1000, log_samples=True)
-    leaves = loaded["tasks"]
-    if name in loaded.get("groups", {}):
-        return {name: entry_of(name, group, leaves, outcome, scorer.truncated)}
-    return {leaf: entry_of(leaf, group, {leaf: task}, outcome, scorer.truncated) for leaf, task in leaves.items()}
+    leaves, cut = loaded["tasks"], set().union(*gathered(scorer.truncated))
+
+    def entries() -> dict[str, Any]:
+        if name in loaded.get("groups", {}):
+            return {name: entry_of(name, group, leaves, outcome, cut)}
+        return {leaf: entry_of(leaf, group, {leaf: task}, outcome, cut) for leaf, task in leaves.items()}
+
+    return from_main(entries)  # the others have no outcome
 
 
 def _set_fewshot(task: Any, num_fewshot: int | None, named: int | None = None) -> None:

@@ -13,6 +13,7 @@ import torch
 from lm_eval.api.model import TemplateLM
 from lm_eval.models.huggingface import HFLM
 
+from adept_bench.distributed.group import gathered, group
 from adept_bench.errors import InputError
 
 OnItems = Callable[[int], None]
@@ -91,7 +92,7 @@ class Counting(TemplateLM):
 
 
 class Scorer(Counting, HFLM):
-    """Scores requests as HFLM does, with a model in this process.
+    """Scores requests as HFLM does, with a model in this process; processes that work together share the documents out.
 
     Differs in nothing that is measured, but for log-probabilities taken in float32 also of a bf16 model, where two
     choices would otherwise tie more often.
@@ -112,3 +113,17 @@ class Scorer(Counting, HFLM):
             softmax_dtype="float32",
         )
         self.count(on_items)
+        here = group()
+        self._rank, self._world_size = here.rank, here.size
+
+    # lm-eval gives each process every size-th document and puts the answers together through these three
+
+    def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
+        return torch.stack(gathered(tensor.cpu()))
+
+    def gather_object(self, obj: Any, dst: int = 0) -> list[Any] | None:
+        values = gathered(obj)
+        return values if self.rank == dst else None
+
+    def barrier(self) -> None:
+        gathered(None)

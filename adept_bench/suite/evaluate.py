@@ -102,8 +102,9 @@ def evaluate_all(
     )
     found: dict[str, Any] = {"tasks": {}, "groups": {}, "groups_chance_corrected": {}}
     if any(groups.values()):
-        found = from_main(
-            lambda: evaluate(
+
+        def ask() -> dict[str, Any]:
+            return evaluate(
                 model,
                 inputs.tokenizer,
                 groups,
@@ -116,7 +117,9 @@ def evaluate_all(
                 backend=config.tasks.backend,
                 vllm=config.tasks.vllm,
             )
-        )
+
+        # vLLM has processes of its own
+        found = ask() if config.tasks.backend == "hf" else from_main(ask)
     return {**found, "losses": losses, "seconds": time.perf_counter() - started}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from adept_bench.cluster.slurm import Runs, SlurmOptions, write_slurm
+from adept_bench.cluster.slurm import Runs, SlurmOptions, options_from, write_slurm
 from adept_bench.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -25,10 +25,10 @@ def _runs(tmp_path, **more):
 
 def test_a_task_a_cell_after_what_the_cells_share(tmp_path):
     folder = tmp_path / "jobs"
-    options = SlurmOptions(gpus=4, partition="long", time="1-12:00:00", at_once=6, setup="source 'my env/activate'")
-    written = write_slurm(
-        _runs(tmp_path, select_lr=True, preset="lab", settings=["training.distributed=fsdp2"]), folder, options
+    options = SlurmOptions(
+        gpus=4, partition="long", time="1-12:00:00", at_once=6, setup="source 'my env/activate'", select_lr=True
     )
+    written = write_slurm(_runs(tmp_path, preset="lab", settings=["training.distributed=fsdp2"]), folder, options)
     names = [f"{stage}.{kind}" for stage in ("base", "rates", "cells") for kind in ("tasks", "sbatch")]
     assert [path.name for path in written] == [*names, "submit.sh"]
     for path in written:
@@ -57,7 +57,7 @@ def test_submit_tells_sbatch_of_the_order(tmp_path):
     notes = tmp_path / "notes"
     (tools / "sbatch").write_text(f'#!/bin/sh\necho "$*" >> {notes}\nwc -l < {notes} | tr -d " \\n"; echo ";cluster"\n')
     (tools / "sbatch").chmod(0o755)
-    submit = write_slurm(_runs(tmp_path, select_lr=True), folder)[-1]
+    submit = write_slurm(_runs(tmp_path), folder, SlurmOptions(select_lr=True))[-1]
     ended = _bash(submit, PATH=f"{tools}:{os.environ['PATH']}")
     assert ended.returncode == 0, ended.stderr
     after = "--parsable --kill-on-invalid-dep=yes --dependency=afterok:"
@@ -113,11 +113,11 @@ def test_a_task_runs_its_cell_and_again_keeps_it(tiny_model, texts, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"gpus": -1}, "--slurm-gpus: -1; expected a whole number from 0"),
-        ({"at_once": 0}, "--slurm-at-once: 0; expected a whole number from 1"),
-        ({"time": "a day"}, "--slurm-time: 'a day'; expected minutes"),
-        ({"partition": "two words"}, "--slurm-partition: 'two words'; expected one word"),
-        ({"setup": "a\nb"}, "--slurm-setup: several lines"),
+        ({"gpus": -1}, "--slurm-set gpus: -1; expected a whole number from 0"),
+        ({"at_once": 0}, "--slurm-set at_once: 0; expected a whole number from 1"),
+        ({"time": "a day"}, "--slurm-set time: 'a day'; expected minutes"),
+        ({"partition": "two words"}, "--slurm-set partition: 'two words'; expected one word"),
+        ({"setup": "a\nb"}, "--slurm-set setup: several lines"),
     ],
 )
 def test_what_sbatch_would_refuse_is_refused_here(tmp_path, options, message):
@@ -131,3 +131,46 @@ def test_what_sbatch_would_refuse_is_refused_here(tmp_path, options, message):
 def test_the_python_of_the_scripts_is_the_one_that_wrote_them(tmp_path):
     write_slurm(_runs(tmp_path), tmp_path / "jobs", SlurmOptions(gpus=1))
     assert f"launch=({sys.executable})" in (tmp_path / "jobs" / "cells.sbatch").read_text()
+
+
+def test_options_are_read_as_they_are_typed():
+    found = options_from(["time=30", "at_once=2", "select_lr=true", "setup=module load cuda"], gpus=4)
+    assert found == SlurmOptions(gpus=4, time="30", at_once=2, select_lr=True, setup="module load cuda")
+    assert options_from(["gpus=1"], gpus=4) == SlurmOptions(gpus=1)
+    for pair, message in (
+        ("time", "expected KEY=VALUE"),
+        ("gpu=1", "unknown option 'gpu'; .*did you mean 'gpus'"),
+        ("nodes=two", "nodes: 'two'; expected a whole number"),
+        ("select_lr=1", "select_lr: '1'; expected true or false"),
+        ("nodes=0", "nodes: 0; expected a whole number from 1"),
+    ):
+        with pytest.raises(InputError, match=message):
+            options_from([pair], gpus=1)
+
+
+def test_plan_writes_the_jobs_beside_its_table(tmp_path, capsys):
+    from adept_bench.__main__ import main
+
+    folder = tmp_path / "jobs"
+    asked = [
+        "plan",
+        "--suite",
+        "medical",
+        "--preset",
+        "lab",
+        "--methods",
+        "full,adept",
+        "--seeds",
+        "1,4",
+        "--devices",
+        "2",
+    ]
+    assert main([*asked, "--slurm", str(folder), "--slurm-set", "time=2:00:00", "--results", str(tmp_path)]) == 0
+    assert f"bash {folder}/submit.sh" in capsys.readouterr().err
+    assert len((folder / "cells.tasks").read_text().splitlines()) == 4
+    script = (folder / "cells.sbatch").read_text()
+    assert "#SBATCH --time=2:00:00\n" in script
+    assert "#SBATCH --gpus-per-node=2\n" in script
+    assert f"--results {tmp_path}" in script
+    assert main([*asked, "--slurm-set", "time=30"]) == 2
+    assert "--slurm-set: expected --slurm DIR" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """What the tests compare between one process and two: importances and trainings of a tiny model.
 
-`python measurements.py OUT` in one process, or under torchrun; every process writes OUT-<rank>.json.
+`python measurements.py OUT MODEL` in one process, or under torchrun; every process writes OUT-<rank>.json. MODEL is a
+folder with a model and the lab's tokenizer.
 """
 
 import json
@@ -152,8 +153,19 @@ def resumed(method, folder, **settings):
     return training(method, folder, save_every=2, **settings)
 
 
-def everything(folder):
-    found = {"probes": probes()}
+def evaluated(folder):
+    """Entries of tasks that choose and that write; 7 and 5 items, which two processes cannot share evenly."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from adept_bench.evaluation.harness import evaluate
+
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    groups = {"general": ["lab_general"], "domain": ["lab_math_generate"]}
+    return {limit: evaluate(model, tokenizer, groups, batch_size=3, limit=limit, max_length=40) for limit in (5, 7)}
+
+
+def everything(folder, model):
+    found = {"probes": probes(), "evaluated": evaluated(model)}
     for strategy in ("ddp", "fsdp2"):
         spread = {"distributed": strategy}
         for method in ("copies", "adapters", "full"):
@@ -169,6 +181,6 @@ if __name__ == "__main__":
     out = Path(sys.argv[1])
     torch.set_num_threads(1)
     start()
-    found = everything(out.parent / "checkpoints")
+    found = everything(out.parent / "checkpoints", sys.argv[2])
     out.with_name(f"{out.name}-{group().rank}.json").write_text(json.dumps(found))
     stop()

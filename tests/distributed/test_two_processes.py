@@ -13,11 +13,11 @@ STRATEGIES = ("ddp", "fsdp2")
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory, python, torchrun):
+def found(tmp_path_factory, python, torchrun, tiny_model):
     """(what one process measures, what the first of two does, what the second does)."""
     one, two = tmp_path_factory.mktemp("one") / "out", tmp_path_factory.mktemp("two") / "out"
     for start, out in ((python, one), (torchrun, two)):
-        ended = start(SCRIPT, out)
+        ended = start(SCRIPT, out, tiny_model)
         assert ended.returncode == 0, ended.stderr
     return tuple(json.loads(out.with_name(name).read_text()) for out, name in _outputs(one, two))
 
@@ -89,3 +89,12 @@ def test_bf16_trains_float32_masters_and_leaves_types_as_they_were(found, strate
     assert first["dtypes"] == ["torch.bfloat16"]
     assert first["frozen"]
     assert first["curve"] == pytest.approx(one["curve"], abs=BF16)
+
+
+def test_evaluation_is_that_of_one_process(found):
+    one, first, second = (each["evaluated"] for each in found)
+    assert first == second == one
+    for limit, entries in first.items():
+        for name in ("lab_general", "lab_math_generate"):
+            assert entries["tasks"][name]["n"] == int(limit)
+    assert first["7"]["tasks"]["lab_general"]["truncated"] > 0
