@@ -9,9 +9,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adept_bench.progress import reporter
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 LEASE = 90.0  # seconds without a sign of life after which the holder of a lock counts as dead on other machines
 
@@ -78,6 +81,34 @@ def locked(path: Path) -> Iterator[None]:
                 lock.acquire(timeout=0)
             except Timeout:
                 reporter().log(f"waiting for {lock.lock_file}, which another process holds")
-                lock.acquire(poll_interval=0.5)
+                _wait(lock)
             held.callback(lock.release)
         yield
+
+
+def _wait(lock: BaseFileLock) -> None:
+    """Acquire `lock`, however long that takes.
+
+    filelock never takes over a lease with nothing in it, as its holder may be about to write it. One that stays so for
+    LEASE seconds is from a process that was killed just then, and is removed.
+    """
+    from filelock import Timeout
+
+    place = Path(lock.lock_file)
+    while True:
+        before = _empty(place)
+        try:
+            lock.acquire(timeout=LEASE, poll_interval=0.5)
+            return
+        except Timeout:
+            if place.suffix == ".lease" and before is not None and _empty(place) == before:
+                place.unlink(missing_ok=True)
+
+
+def _empty(path: Path) -> tuple[int, int] | None:
+    """What tells an empty file from another of its name; None where it is not empty, or not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return None if found.st_size else (found.st_ino, found.st_ctime_ns)

@@ -7,6 +7,8 @@ told to the others (`from_main`), so that all of them always do the same.
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,10 +75,18 @@ def start() -> Group:
             )
         torch.cuda.set_device(asked.local_rank)
         backend = "cpu:gloo,cuda:nccl"
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     distributed.init_process_group(backend, timeout=timedelta(hours=1))
     _control = distributed.new_group(backend="gloo", timeout=WAIT)
     _current = asked
     return asked
+
+
+def _end_with(launcher: int) -> None:
+    """A launcher that is killed ends nothing itself, and its processes would wait for one another for ever."""
+    while os.getppid() == launcher:
+        time.sleep(2)
+    os._exit(1)
 
 
 def stop() -> None:
