@@ -154,14 +154,16 @@ def resumed(method, folder, **settings):
 
 
 def evaluated(folder):
-    """Entries of tasks that choose and that write; 7 and 5 items, which two processes cannot share evenly."""
+    """Entries of tasks that choose and that write; numbers of items that two processes cannot share evenly."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from adept_bench.evaluation.harness import evaluate
 
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
-    groups = {"general": ["lab_general"], "domain": ["lab_math_generate"]}
-    return {limit: evaluate(model, tokenizer, groups, batch_size=3, limit=limit, max_length=40) for limit in (5, 7)}
+    return {
+        task: evaluate(model, tokenizer, {"general": [task]}, batch_size=3, limit=limit, max_length=40)
+        for task, limit in (("lab_math_choice", 31), ("lab_math_generate", 5))
+    }
 
 
 def everything(folder, model):

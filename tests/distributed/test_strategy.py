@@ -72,3 +72,18 @@ def test_commands_of_one_process_refuse_several(monkeypatch, capsys):
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert main(["list", "suites"]) == 2
     assert "list: started in 2 processes; expected one" in capsys.readouterr().err
+
+
+def test_what_processes_cannot_do_is_refused_before_the_work(monkeypatch):
+    from adept_bench.config.loading import resolve
+    from adept_bench.suite import run
+
+    monkeypatch.setattr(run, "group", lambda: Group(0, 2, 0))
+    monkeypatch.setattr(strategy, "group", lambda: Group(0, 2, 0))
+    monkeypatch.delenv("ACCELERATE_USE_FSDP", raising=False)
+    run.check_processes(resolve("medical"), None)
+    with pytest.raises(InputError, match="--jobs: 3; expected 1, as 2 processes"):
+        run.check_processes(resolve("medical"), 3)
+    sharded = ["training.distributed=fsdp2", "training.optimizer=adamw-8bit"]
+    with pytest.raises(InputError, match=r"training.optimizer: adamw-8bit .* expected adamw with fsdp2"):
+        run.check_processes(resolve("medical", overrides=sharded), None)
