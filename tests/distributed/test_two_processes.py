@@ -93,7 +93,11 @@ def test_bf16_trains_float32_masters_and_leaves_types_as_they_were(found, strate
 
 def test_evaluation_is_that_of_one_process(found):
     one, first, second = (each["evaluated"] for each in found)
-    assert first == second == one
+    assert first == second
+    for name, entries in one.items():
+        mine, theirs = first[name]["tasks"][name], entries["tasks"][name]
+        assert mine.pop("stderr") == pytest.approx(theirs.pop("stderr"))  # a sum in another order
+        assert mine == theirs
     choosing, writing = (first[name]["tasks"][name] for name in ("lab_math_choice", "lab_math_generate"))
     assert (choosing["n"], writing["n"]) == (31, 5)
     assert 0 < sum(choosing["items"]) < 31
