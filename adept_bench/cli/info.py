@@ -61,7 +61,8 @@ def _tasks() -> dict[str, str]:
 def _figures() -> dict[str, str]:
     from adept_bench.figures.registry import FIGURES
 
-    return {name: f"{kind.title} ({kind.paper})" for name, kind in FIGURES.items()}
+    cells = {name: f"{kind.title} ({kind.paper})" for name, kind in FIGURES.items()}
+    return {**cells, "timing": "What bench measured, by device and shape (Tables 6, 7)"}
 
 
 _LISTS: dict[str, Callable[[], dict[str, str]]] = {
