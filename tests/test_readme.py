@@ -42,9 +42,9 @@ def folder(tmp_path_factory):
 
 
 def test_the_readme_has_its_commands():
-    assert sum("run --suite medical" in line for line in LINES) == 2
+    assert sum("run --suite medical" in line for line in LINES) == 4
     assert sum("pytest" in line for line in LINES) == 1
-    assert len(OURS) == 11
+    assert len(OURS) == 15
 
 
 def test_the_commands_on_own_models_run_in_their_order(folder):
@@ -69,6 +69,29 @@ def test_the_commands_on_stored_results_run(line, folder):
     if arguments[0] == "figures":
         arguments += ["--only", "retention", "--preset", "lab", "--suite", "medical"]
     _succeeds(arguments, folder)
+
+
+@pytest.mark.parametrize("line", [line for line in LINES if "qwen3" in line])
+def test_the_commands_of_the_papers_scale_run(line, folder):
+    """Plans as they stand; what would train runs on the lab, small, with the same options."""
+    start, *arguments = shlex.split(line)
+    if "plan" in arguments:
+        _succeeds(arguments, folder)
+        assert "--slurm" not in arguments or (folder / "jobs" / "submit.sh").is_file()
+        return
+    arguments[arguments.index("--preset") + 1] = "lab"
+    small = ["--steps", "2", "--warmup", "1"] if "bench" in arguments else [*SMALL, "--set", "tasks.limit=8"]
+    small += ["--methods", "adept"]
+    if start == "torchrun":
+        arguments[arguments.index("--nproc_per_node") + 1] = "2"
+        arguments[arguments.index("--results") + 1] = "paper-two"
+        call = [sys.executable, "-m", "torch.distributed.run", *arguments, *small]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+        done = subprocess.run(call, cwd=folder, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert (folder / "paper-two/lab/medical/adept-seed0.json").is_file()
+    else:
+        _succeeds([*arguments, *small], folder)
 
 
 def _succeeds(arguments, folder):

@@ -17,6 +17,7 @@ from adept_bench.figures.dots import (
     dot,
     groups,
     method_rows,
+    rates_in_words,
     reference,
     reference_line,
     sources,
@@ -218,7 +219,7 @@ def _caption(named: Mapping[str, list[Cell]], found: Found) -> str:
         "small "
         "points below the marks are single seeds; intervals of losses are 95% Student's t over paired seeds. Intervals "
         "are "
-        "each for itself, not corrected for the number of comparisons."
+        f"each for itself, not corrected for the number of comparisons.{rates_in_words(named)}"
     )
 
 

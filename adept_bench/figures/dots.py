@@ -137,6 +137,19 @@ def reference_line(axes: Axes, value: float, words: str) -> None:
     )
 
 
+def rates_in_words(named: Mapping[str, list[Cell]]) -> str:
+    """The methods' peak learning rates, a sentence; empty where all train at the same one or none is known."""
+    by_rate: dict[str, list[str]] = {}
+    for method, mine in named.items():
+        rates = sorted({cell.learning_rate.value for cell in mine if cell.learning_rate and cell.learning_rate.value})
+        if rates:
+            by_rate.setdefault(" and ".join(f"{rate:g}" for rate in rates), []).append(in_words(method))
+    if len(by_rate) < 2:
+        return ""
+    listed = "; ".join(f"{rate} for {', '.join(names)}" for rate, names in by_rate.items())
+    return f" Methods differ in their peak learning rate too: {listed}."
+
+
 def seeds_differ(named: Mapping[str, list[Cell]]) -> list[str]:
     """A note where methods have results of different seeds."""
     by_seeds: dict[tuple[int, ...], list[str]] = {}

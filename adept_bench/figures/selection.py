@@ -15,6 +15,7 @@ from adept_bench.figures.dots import (
     dot,
     groups,
     method_rows,
+    rates_in_words,
     reference,
     seeds_differ,
     sources,
@@ -221,7 +222,7 @@ def _caption(named: Mapping[str, list[Cell]], found: Found, shown: Sequence[str]
         "layers of the base that were copied, with the number of seeds that chose each (darker: more; "
         f"{seeds} seed{'' if seeds == 1 else 's'} of ADEPT); each seed has a base model of its own where the preset "
         "has "
-        f"one a seed.{scores}"
+        f"one a seed.{scores}{rates_in_words(named)}"
     )
 
 

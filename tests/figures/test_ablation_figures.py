@@ -328,3 +328,20 @@ def test_no_text_is_smaller_than_8_points(drawings: dict[str, Drawing]) -> None:
     for drawing in drawings.values():
         shown = [text for text in drawing.figure.findobj(Text) if text.get_text() and text.get_visible()]  # type: ignore[union-attr]
         assert min(text.get_fontsize() for text in shown) >= 8
+
+
+def test_captions_say_where_learning_rates_differ(suite):
+    """By hand: one method of two rates, two of one."""
+    from adept_bench.figures.dots import rates_in_words
+    from adept_bench.results.schema import LearningRateChoice
+
+    def at(method, rate):
+        one = next(cell for cell in suite if cell.method == method)
+        return one.model_copy(update={"learning_rate": LearningRateChoice(value=rate, source="set")})
+
+    named = {"adept": [at("adept", 0.008)], "adept-no-stage2": [at("adept-no-stage2", 0.008)]}
+    assert rates_in_words(named) == ""
+    named["adept-uniform-expansion"] = [at("adept-uniform-expansion", 0.002), at("adept-uniform-expansion", 0.001)]
+    assert rates_in_words(named).endswith(
+        "0.008 for ADEPT, ADEPT without stage 2; 0.001 and 0.002 for ADEPT, uniform expansion."
+    )
