@@ -55,6 +55,13 @@ PresetOption = Annotated[
         "--preset", help="Name or YAML file: model, corpora, budget. Default: the suite's (lab).", metavar="P"
     ),
 ]
+OtherModelOption = Annotated[
+    str | None, typer.Option("--model", help="Base model instead of the preset's: folder or Hub id.", metavar="M")
+]
+MethodsOption = Annotated[
+    str | None, typer.Option("--methods", help="Such as full,adept. Default: the suite's.", metavar="A,B")
+]
+SeedsOption = Annotated[str | None, typer.Option("--seeds", help="Such as 0,1,2. Default: the suite's.", metavar="0,1")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change one setting, e.g. training.tokens=200000; repeatable.", metavar="KEY=VALUE"),

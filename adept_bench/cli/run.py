@@ -11,9 +11,12 @@ from adept_bench.cli.options import (
     BackendOption,
     Debug,
     FewshotOption,
+    MethodsOption,
+    OtherModelOption,
     PresetOption,
     Quiet,
     ResultsOption,
+    SeedsOption,
     SetOption,
     SuiteOption,
     split_integers,
@@ -25,15 +28,9 @@ from adept_bench.cli.options import (
 def run_command(
     suite: SuiteOption,
     preset: PresetOption = None,
-    model: Annotated[
-        str | None, typer.Option("--model", help="Base model instead of the preset's: folder or Hub id.", metavar="M")
-    ] = None,
-    methods: Annotated[
-        str | None, typer.Option("--methods", help="Such as full,adept. Default: the suite's.", metavar="A,B")
-    ] = None,
-    seeds: Annotated[
-        str | None, typer.Option("--seeds", help="Such as 0,1,2. Default: the suite's.", metavar="0,1")
-    ] = None,
+    model: OtherModelOption = None,
+    methods: MethodsOption = None,
+    seeds: SeedsOption = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, help="Worker processes. Default: one a core, or one a GPU.")
     ] = None,
