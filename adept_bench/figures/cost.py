@@ -139,6 +139,7 @@ def _picture(used: Sequence[Cell], named: Mapping[str, list[Cell]], found: Costs
             _number(axes, row, f"{estimate.value:,.{quantity.digits}f}", INK)
         # from 0, with room at the right for the numbers
         axes.set_xlim(-0.04 * (highest or 1), 1.45 * (highest or 1))
+        axes.locator_params(axis="x", nbins=5)
         if quantity.ratio:
             reference_line(axes, 1, "")
     heading(figure, used)

@@ -146,10 +146,24 @@ def new_figure(width: float = WIDTH, height: float = 3.6) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+PLACES = 6
+"""Decimals of a position, in shares of the figure's side: far below a pixel."""
+
+
 def lay_out(figure: Figure) -> None:
-    """Compute where everything goes, as drawing would."""
+    """Compute where everything goes, as drawing would; rounded, since the solver's last bits depend on addresses."""
+    from matplotlib.transforms import Bbox
+
     if engine := figure.get_layout_engine():
         engine.execute(figure)
+    for part in (figure, *figure.subfigs):
+        for text in part.texts:
+            x, y = text.get_position()
+            text.set_position((round(float(x), PLACES), round(float(y), PLACES)))
+    for part in figure.subfigs:
+        part.bbox_relative.set_points(part.bbox_relative.get_points().round(PLACES))
+    for axes in figure.axes:
+        axes.set_position(Bbox(axes.get_position(original=True).get_points().round(PLACES)))
 
 
 def colour(method: str) -> str:

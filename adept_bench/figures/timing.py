@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adept_bench.figures.base import Table, Value
-from adept_bench.figures.dots import method_rows, reference_line, row_height
+from adept_bench.figures.dots import method_rows, row_height
 from adept_bench.figures.export import DEFAULT_FORMATS, Exported, encode
-from adept_bench.figures.style import INK, colour, lay_out, look, marker, new_figure
+from adept_bench.figures.style import GREY, INK, colour, lay_out, look, marker, new_figure
 from adept_bench.figures.tabular import as_csv
 from adept_bench.files import file_hash
 from adept_bench.results.timing import FOLDER, Timing, device_folder, load_timings
@@ -84,9 +84,13 @@ def _exported(results: Path, by_method: dict[str, tuple[str, Timing]], formats: 
 
 def _picture(timings: Sequence[Timing]) -> Figure:
     rows = len(timings)
-    figure = new_figure(height=0.5 + 2 * (0.75 + row_height(rows) * rows))
-    grid = figure.subplots(2, 3, squeeze=False)
-    for place, (title, unit, digits, measure) in enumerate(QUANTITIES):
+    shown = [one for one in QUANTITIES if any(one[3](timing, numbers(timing)) for timing in timings)]
+    lines = -(-len(shown) // 3)
+    figure = new_figure(height=0.5 + lines * (0.85 + row_height(rows) * rows))
+    grid = figure.subplots(lines, 3, squeeze=False)
+    for axes in grid.flat[len(shown) :]:
+        axes.set_visible(False)
+    for place, (title, unit, digits, measure) in enumerate(shown):
         axes = grid[place // 3][place % 3]
         method_rows(axes, [timing.method for timing in timings], names=place % 3 == 0)
         axes.set_title(title)
@@ -105,7 +109,8 @@ def _picture(timings: Sequence[Timing]) -> Figure:
             at = ("axes fraction", "data")
             axes.annotate(words, (0.99, row), xycoords=at, ha="right", va="center", fontsize=8, color=INK)
             if point is not None and title == "step time" and timing.method == REFERENCE:
-                reference_line(axes, point[0] / 2, "")
+                axes.axvline(point[0] / 2, color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
+                axes.set_xlabel("seconds (broken: half of full CPT's)")
         axes.set_xlim(0, 1.45 * (highest or 1))
     figure.suptitle(f"{timings[0].shape} on {timings[0].device}", x=0.01, ha="left", fontsize=9)
     return figure
