@@ -5,5 +5,6 @@ docs/claims.md has the rules. Nothing here needs torch.
 
 from adept_bench.claims.evaluation import evaluate
 from adept_bench.claims.render import as_json, as_markdown, as_text, summary
+from adept_bench.claims.timing import evaluate_timings
 
-__all__ = ["as_json", "as_markdown", "as_text", "evaluate", "summary"]
+__all__ = ["as_json", "as_markdown", "as_text", "evaluate", "evaluate_timings", "summary"]

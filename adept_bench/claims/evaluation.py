@@ -50,6 +50,11 @@ def _preset(preset: str, cells: Sequence[Cell], ledger: Ledger) -> list[dict[str
     for cell in cells:
         suites.setdefault(cell.suite, {}).setdefault(cell.method, []).append(cell)
     shown = [_show(claim, suites) for claim in ledger.claims]
+    return rows_of(preset, shown, ledger)
+
+
+def rows_of(preset: str, shown: Sequence[Shown], ledger: Ledger) -> list[dict[str, Any]]:
+    """A row a claim (see `evaluate`), their p-values corrected together."""
     raw = [one.finding.p_value(one.claim.baseline) if one.finding else None for one in shown]
     family = [place for place, one in enumerate(shown) if _in_family(one) and raw[place] is not None]
     adjusted = dict(zip(family, holm([p for place in family if (p := raw[place]) is not None]), strict=True))
@@ -178,7 +183,7 @@ def _target(shown: Shown, reported: Reported, ledger: Ledger, level: float) -> T
     claim, finding, size = shown.claim, shown.finding, shown.claim.size(reported)
     if finding is None or size is None or reported.kind == "maximum":
         return None
-    backbones = {_backbone(cell, ledger) for cell in finding.cells}
+    backbones = {_backbone(model, ledger) for model in finding.models}
     if None in backbones or (reported.backbone and backbones != {reported.backbone}):
         return None
     if reported.task:
@@ -191,18 +196,18 @@ def _target(shown: Shown, reported: Reported, ledger: Ledger, level: float) -> T
     return Target(size, interval, bound, reported.rounding) if interval else None
 
 
-def _backbone(cell: Cell, ledger: Ledger) -> str | None:
-    """The paper's backbone that the cell's base model is, by the last part of its folder or Hub id."""
-    last = cell.model.source.rstrip("/").rpartition("/")[2].lower()
+def _backbone(model: str, ledger: Ledger) -> str | None:
+    """The paper's backbone that a base model is, by the last part of its folder or Hub id, or its shape's name."""
+    last = model.rstrip("/").rpartition("/")[2].lower()
     found = [name for name, aliases in ledger.backbones.items() if last in {name.lower(), *map(str.lower, aliases)}]
     return found[0] if found else None
 
 
 def _without_target(shown: Shown, ledger: Ledger) -> str:
     """Why the size of an established effect is not judged."""
-    cells = shown.finding.cells if shown.finding else ()
+    models = shown.finding.models if shown.finding else []
     if all(shown.claim.size(one) is None for one in shown.claim.paper):
         return "the paper's size is not known"
-    if any(_backbone(cell, ledger) is None for cell in cells):
+    if any(_backbone(model, ledger) is None for model in models):
         return "size not judged: none of the paper's backbones"
     return "size not judged: reported of another backbone or task"

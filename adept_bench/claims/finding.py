@@ -38,11 +38,20 @@ class Finding:
     """Lowest and highest over cells, for numbers known without error."""
     untestable: str = ""
     """Why no verdict can rest on it; empty where one can."""
+    timings: tuple[str, ...] = ()
+    """Files of `bench` that it was made from, where it is not of cells."""
+    shape: str = ""
+    """Of the model that was timed."""
 
     @property
     def files(self) -> list[str]:
         """The result files, relative to the folder of results, in order."""
-        return sorted({f"{label(cell)}.json" for cell in self.cells})
+        return sorted({*self.timings, *(f"{label(cell)}.json" for cell in self.cells)})
+
+    @property
+    def models(self) -> list[str]:
+        """The base models, as their cells name them, or the shape that was timed."""
+        return [cell.model.source for cell in self.cells] + [self.shape] * bool(self.shape)
 
     def interval(self, level: float) -> tuple[float, float] | None:
         """The interval that covers the truth with probability `level`; a ratio's is exp of its logarithm's."""

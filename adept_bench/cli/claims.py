@@ -23,19 +23,21 @@ def claims_command(
 ) -> None:
     """Each claim of the paper beside what the stored results show: estimate, 95% interval, verdict (docs/claims.md)."""
     from adept_bench.results.store import Store
+    from adept_bench.results.timing import load_timings
 
     if not results.is_dir():
         raise InputError(f"--results: no folder {str(results)!r}; expected one that `adept-bench run` has written")
     cells = Store(results).load_all()
-    if not cells:
+    timings = load_timings(results) if preset is None else {}
+    if not cells and not timings:
         raise InputError(f"--results: no readable result in {str(results)!r}; expected PRESET/SUITE/METHOD-seedN.json")
     found = sorted({cell.preset for cell in cells})
     if preset is not None and preset not in found:
         raise unknown_name("--preset", "preset among the results", preset, found)
 
-    from adept_bench.claims import as_json, as_markdown, as_text, evaluate
+    from adept_bench.claims import as_json, as_markdown, as_text, evaluate, evaluate_timings
 
-    rows = evaluate([cell for cell in cells if preset in (None, cell.preset)])
+    rows = evaluate([cell for cell in cells if preset in (None, cell.preset)]) + evaluate_timings(timings)
     if format is Format.json:
         text = as_json(rows)
     elif format is Format.markdown:

@@ -12,7 +12,7 @@ from adept_bench.figures.export import DEFAULT_FORMATS, Exported, encode
 from adept_bench.figures.style import GREY, INK, colour, lay_out, look, marker, new_figure
 from adept_bench.figures.tabular import as_csv
 from adept_bench.files import file_hash
-from adept_bench.results.timing import FOLDER, Timing, device_folder, load_timings
+from adept_bench.results.timing import FOLDER, Timing, conditions, device_folder, load_timings
 from adept_bench.timing.numbers import Numbers, numbers
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _caption(timings: Sequence[Timing]) -> str:
     first = timings[0]
     settings = first.settings
     peak = "The share of the peak is of the device's stated one" if first.peak_flops else "No stated peak is known here"
-    same = all(timing.settings == settings for timing in timings)
+    same = all(conditions(timing) == conditions(first) for timing in timings)
     return (
         f"Timing of {len(timings)} methods on a model of the shape of {first.shape} with random weights, on "
         f"{first.device}: sequences of {settings['length']} tokens, batch {settings['batch_size']} x "

@@ -49,6 +49,11 @@ class Timing(Block):
     provenance: Provenance
 
 
+def conditions(timing: Timing) -> dict[str, Any]:
+    """The settings that methods must share to be compared: all but where a method's layers are assumed to be."""
+    return {name: value for name, value in timing.settings.items() if name != "layers"}
+
+
 def device_folder(device: str) -> str:
     """The device's name as a folder."""
     return re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-") or "device"
