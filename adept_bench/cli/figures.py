@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adept_bench.cli.options import Debug, Quiet, ResultsOption, split_names, state
+from adept_bench.cli.options import Debug, Quiet, ResultsOption, check_folder, split_names, state
 from adept_bench.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def figures_command(
     What cannot be rendered is named on stderr with what is missing. A file that would not change is not touched.
     """
     formats = _formats(format)
-    _check_folder(output)
+    check_folder("--output", output)
     from adept_bench.figures import manifest
     from adept_bench.figures.collect import collect
     from adept_bench.figures.render import chosen, render
@@ -83,17 +83,6 @@ def _formats(value: str) -> tuple[str, ...]:
     if not names:
         raise InputError(f"--format: no format in {value!r}; expected some of: {', '.join(FORMATS)}")
     return tuple(name for name in FORMATS if name in names)
-
-
-def _check_folder(output: Path) -> None:
-    """Before the work: raise InputError where `output` is no folder or could not become one."""
-    import os
-
-    if output.exists() and not output.is_dir():
-        raise InputError(f"--output: {str(output)!r} is a file; expected a folder")
-    there = next(place for place in (output, *output.absolute().parents) if place.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise InputError(f"--output: {str(there)!r} is no folder that can be written to")
 
 
 def _reasons(missing: Sequence[Outcome]) -> list[str]:

@@ -165,3 +165,14 @@ def write_json_result(value: object, output: Path | None) -> None:
     except OSError as error:
         raise InputError(f"--output: {str(output)!r} cannot be written: {error.strerror}") from None
     reporter().log(f"wrote {output}")
+
+
+def check_folder(option: str, folder: Path) -> None:
+    """Before the work: raise InputError, naming `option`, where `folder` is no folder or could not become one."""
+    import os
+
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{option}: {str(folder)!r} is a file; expected a folder")
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"{option}: {str(there)!r} is no folder that can be written to")

@@ -19,6 +19,7 @@ from adept_bench.cli.options import (
     SeedsOption,
     SetOption,
     SuiteOption,
+    check_folder,
     split_integers,
     split_names,
 )
@@ -88,6 +89,8 @@ def plan_command(
     numbers = list(loaded.seeds) if numbers is None else numbers
     if slurm_set and slurm is None:
         raise InputError("--slurm-set: expected --slurm DIR too, which says where the jobs go")
+    if slurm is not None:
+        check_folder("--slurm", slurm)
     jobs = options_from(slurm_set or (), gpus=devices) if slurm is not None else None
     config = resolve(loaded, preset, model=model, overrides=settings or ())
     variants = {

@@ -60,10 +60,10 @@ def put(parameter: torch.Tensor, value: torch.Tensor) -> None:
 def sharded_copy(model: nn.Module, names: Collection[str]) -> Iterator[nn.Module]:
     """A copy of `model` to be sharded and trained; the block left without an error, `names` of it are taken over.
 
-    Meanwhile `model` waits in main memory. A model cannot be made whole in place: FSDP2 changes the classes of its
+    Meanwhile `model` waits in main memory, and is left there: the shards must be gone before it has room on the GPU. A
+    model cannot be made whole in place: FSDP2 changes the classes of its
     modules and has no way back.
     """
-    device = next(model.parameters()).device
     said = os.environ.get(USE_FSDP)
     model.to("cpu")
     try:
@@ -72,7 +72,6 @@ def sharded_copy(model: nn.Module, names: Collection[str]) -> Iterator[nn.Module
         if not all(map(is_sharded, trained.parameters())):
             raise RuntimeError("the model was not sharded, though training.distributed says fsdp2")
     finally:
-        model.to(device)
         if said is None:  # accelerate sets it, and would take the next training for a sharded one
             os.environ.pop(USE_FSDP, None)
     take_over(model, trained, names)

@@ -82,6 +82,8 @@ def trainer_arguments(training: TrainingConfig) -> dict[str, Any]:
         told["ddp_find_unused_parameters"] = False  # every parameter that trains is used in every step
     elif strategy == FSDP2:
         told |= {"fsdp": True, "fsdp_config": {"version": 2, "reshard_after_forward": True}}
+        # gradients are sharded after every batch: waiting for the step's last one would keep them whole on each GPU
+        told["accelerator_config"] = {"gradient_accumulation_kwargs": {"sync_each_batch": True}}
     return told
 
 

@@ -61,6 +61,7 @@ def opened(
         write_plain(model, tokenizer, Path(folder))
         device = next(model.parameters()).device
         model.to("cpu")
+        gc.collect()  # vLLM wants nearly all of the GPU: models of earlier cells must be gone
         torch.cuda.empty_cache()
         scorer = None
         try:

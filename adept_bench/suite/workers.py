@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import traceback
 from collections import deque
@@ -198,9 +200,19 @@ def _attempt(job: Job) -> Outcome:
         outcome = Outcome(job, error=str(error), refused=True)
     except Exception as error:
         outcome = _failed(job, error)
+    finally:
+        _release()
     if not met_by_all(number):
         end(outcome.trace or f"{outcome.error}\n")
     return outcome
+
+
+def _release() -> None:
+    """Let go of a finished job's models, which are in reference cycles, before the next job's are made."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def _failed(job: Job, error: BaseException) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -151,7 +152,10 @@ def time_method(
 
 
 def random_model(architecture: Any, config: RunConfig) -> Any:
-    """A model of the architecture with random weights of the configured type, on this process's device."""
+    """A model of the architecture with random weights of the configured type, on this process's device.
+
+    Its configuration is a copy of `architecture`: copies of layers make it deeper.
+    """
     from transformers import AutoModelForCausalLM
 
     from adept_bench.models.checkpoints import quiet_transformers
@@ -161,7 +165,9 @@ def random_model(architecture: Any, config: RunConfig) -> Any:
     chosen = {} if attention in (None, "auto") else {"attn_implementation": attention}
     torch.manual_seed(0)
     with quiet_transformers(), torch.device(device()):
-        model: Any = AutoModelForCausalLM.from_config(architecture, dtype=getattr(torch, config.model.dtype), **chosen)
+        model: Any = AutoModelForCausalLM.from_config(
+            copy.deepcopy(architecture), dtype=getattr(torch, config.model.dtype), **chosen
+        )
     return model.eval()
 
 

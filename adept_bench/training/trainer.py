@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import tempfile
 import time
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,30 +114,62 @@ def train(
     found = from_main(lambda: _found(output_dir, identity))
     # without autocast 16-bit activations would meet the float32 masters, so then everything is float32
     masters = trainable if training.precision == "bf16" else [name for name, _ in model.named_parameters()]
-    with left_as_found(model, masters), _folder(output_dir) as folder, _placed(model, training, trainable) as live:
-        controller = RateController(live, rates, learning_rate, training.weight_decay)
-        run = _Run(record, controller, training, identity, seed)
-        arguments = _arguments(model, training, seed, folder, saves=output_dir is not None)
-        trainer = _UnitTrainer(run, live, dataset, arguments)
-        if on_progress is not None:
-            run.on_progress = on_progress
-            trainer.train(resume_from_checkpoint=run.restore(found))
-        else:
-            with reporter().task(description, total=steps, unit="step") as task:
-
-                def show(fields: dict[str, Any]) -> None:
-                    task.update(fields["step"] - task.done, **{k: fields[k] for k in ("loss", "rate", "tokens/s")})
-
-                run.on_progress = show
-                trainer.train(resume_from_checkpoint=run.restore(found))
-        trainer.accelerator.unwrap_model(live, keep_fp32_wrapper=False)
-    record.refreshes = controller.ledger
+    device = next(model.parameters()).device
+    run = _Run(record, training, learning_rate, identity, seed)
+    try:
+        with left_as_found(model, masters), _folder(output_dir) as folder, _reported(on_progress, run, description):
+            _update(run, model, dataset, rates, trainable, folder, found, saves=output_dir is not None)
+            gc.collect()  # shards and optimizer state are in cycles, and must be gone before the model is whole again
+    finally:
+        model.to(device)
     last = range(steps * micro - training.batch_size, steps * micro)
     try:
         document_losses(model, [dataset[index]["input_ids"].tolist() for index in last], batch_size=training.batch_size)
     except NotFiniteError as error:
         raise run.diverged("training diverged, as shown by the model", steps, error) from None
     return record
+
+
+def _update(
+    run: _Run,
+    model: nn.Module,
+    dataset: torch.utils.data.Dataset,
+    rates: BoundRates | None,
+    trainable: Collection[str],
+    folder: str,
+    found: tuple[Path, dict[str, Any]] | None,
+    *,
+    saves: bool,
+) -> None:
+    """The updates, from the checkpoint `found` on. A model that trained in shards is left in main memory."""
+    plain = "forward" not in vars(model)
+    with _placed(model, run.training, trainable) as live:
+        run.controller = RateController(live, rates, run.learning_rate, run.training.weight_decay)
+        arguments = _arguments(live, run.training, run.seed, folder, saves=saves)
+        try:
+            _UnitTrainer(run, live, dataset, arguments).train(resume_from_checkpoint=run.restore(found))
+        finally:
+            if plain:  # accelerate wraps it under bf16; a bound method of the model's own would keep the model alive
+                for name in ("forward", "_original_forward"):
+                    vars(live).pop(name, None)
+            run.record.refreshes = run.controller.ledger
+            del run.controller
+
+
+@contextmanager
+def _reported(on_progress: OnProgress | None, run: _Run, description: str) -> Iterator[None]:
+    """What the run's progress goes to: `on_progress`, or the reporter in force under `description`."""
+    if on_progress is not None:
+        run.on_progress = on_progress
+        yield
+        return
+    with reporter().task(description, total=run.training.steps, unit="step") as task:
+
+        def show(fields: dict[str, Any]) -> None:
+            task.update(fields["step"] - task.done, **{k: fields[k] for k in ("loss", "rate", "tokens/s")})
+
+        run.on_progress = show
+        yield
 
 
 def _placed(
@@ -197,10 +230,13 @@ def _arguments(model: nn.Module, training: TrainingConfig, seed: int, folder: st
 class _Run:
     """The state of a training that the Trainer does not keep: curve, ledger, seconds. Saved with each checkpoint."""
 
+    controller: RateController  # of the model as it trains, and no longer
+
     def __init__(
-        self, record: TrainRecord, controller: RateController, training: TrainingConfig, identity: str, seed: int
+        self, record: TrainRecord, training: TrainingConfig, learning_rate: float, identity: str, seed: int
     ) -> None:
-        self.record, self.controller, self.training, self.identity = record, controller, training, identity
+        self.record, self.training, self.learning_rate, self.identity = record, training, learning_rate, identity
+        self.seed = seed
         self.on_progress: OnProgress = lambda fields: None
         self.step_loss: torch.Tensor | None = None
         self.losses: list[float] = []  # of the steps since the last point of the curve
@@ -223,7 +259,7 @@ class _Run:
 
     def diverged(self, what: str, step: int, reason: Exception | None = None) -> DivergedError:
         """The error of a run whose numbers broke at `step`: `what` broke, and why."""
-        where = f"step {step} of {self.record.steps} (learning rate {self.controller.learning_rate:g})"
+        where = f"step {step} of {self.record.steps} (learning rate {self.learning_rate:g})"
         return DivergedError(f"{what} at {where}" if reason is None else f"{what} after {where}: {reason}")
 
     def end_step(self, step: int) -> None:
@@ -237,7 +273,7 @@ class _Run:
         point = {
             "step": step,
             "loss": sum(self.losses) / len(self.losses),
-            "learning_rate": self.controller.learning_rate * self.factor(step - 1),
+            "learning_rate": self.learning_rate * self.factor(step - 1),
         }
         self.losses.clear()
         self.record.curve.append(point)

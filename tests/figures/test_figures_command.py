@@ -192,4 +192,4 @@ def test_the_command_needs_no_torch(results, tmp_path):
 def test_list_figures(capsys):
     assert main(["list", "figures"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == list(FIGURES)
+    assert [line.split()[0] for line in lines] == [*FIGURES, "timing"]

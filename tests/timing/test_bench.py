@@ -18,7 +18,17 @@ SMALL = ["training.length=32", "training.batch_size=2", "data.probe_documents=2"
 def timed(tmp_path_factory):
     results = tmp_path_factory.mktemp("results")
     settings = [part for setting in SMALL for part in ("--set", setting)]
-    arguments = ["--methods", "full,adept", "--steps", "4", "--warmup", "1", "--results", str(results), "--quiet"]
+    arguments = [
+        "--methods",
+        "full,llama-pro,lora,frozen,adept",
+        "--steps",
+        "4",
+        "--warmup",
+        "1",
+        "--results",
+        str(results),
+        "--quiet",
+    ]
     assert main(["bench", *arguments, *settings]) == 0
     return results
 
@@ -36,6 +46,28 @@ def test_a_timing_holds_what_a_step_costs(timed):
     assert min(adept.layer_probe_seconds, adept.unit_probe_seconds, *adept.refresh_seconds) > 0
     assert full.layer_probe_seconds is None
     assert adept.flops_per_step < full.flops_per_step
+
+
+def test_every_method_is_timed_on_the_same_base(timed):
+    """Of 12 layers; copies are added by two methods."""
+    found = {timing.method: timing for timing in load_timings(timed).values()}
+    assert {name: one.layers for name, one in found.items()} == {
+        "full": 12,
+        "llama-pro": 14,
+        "lora": 12,
+        "frozen": 12,
+        "adept": 14,
+    }
+    assert found["frozen"].total_parameters == 1_438_560
+    assert found["llama-pro"].total_parameters == found["adept"].total_parameters
+
+
+@pytest.mark.parametrize("command", [["bench", "--results"], ["plan", "--suite", "medical", "--slurm"]])
+def test_a_file_in_the_place_of_a_folder(command, tmp_path, capsys):
+    place = tmp_path / "file"
+    place.write_text("")
+    assert main([*command, str(place)]) == 2
+    assert capsys.readouterr().err.strip() == f"{command[-1]}: {str(place)!r} is a file; expected a folder"
 
 
 def test_numbers_follow_from_the_steps(timed):
@@ -69,12 +101,12 @@ def test_figures_show_the_timings(timed, tmp_path, capsys):
     (picture,) = tmp_path.glob("timing/*/timing-lab.png")
     rows = [line.split(",") for line in picture.with_suffix(".csv").read_text().splitlines()]
     steps = {row[0]: float(row[3]) for row in rows if row[1] == "step time"}
-    assert set(steps) == {"full", "adept"}
+    assert set(steps) == {"full", "llama-pro", "lora", "frozen", "adept"}
     timing = read_timing(next(timed.glob("timing/*/lab-full.json")))
     assert steps["full"] == pytest.approx(numbers(timing).step)
     entry = json.loads((tmp_path / "manifest.json").read_text())["figures"]
     (described,) = entry.values()
-    assert len(described["sources"]) == 2
+    assert len(described["sources"]) == 5
 
 
 def test_vanilla_cannot_be_timed(capsys):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import gc
+import weakref
 
 import pytest
 import torch
@@ -266,3 +268,23 @@ def test_nothing_to_train_and_too_little_data_are_errors(tiny):
     model.requires_grad_(False)
     with pytest.raises(ValueError, match="no parameter"):
         train(model, dataset, training=training, learning_rate=RATE)
+
+
+@pytest.mark.parametrize("diverges", [False, True])
+def test_a_model_trained_in_bf16_ends_with_its_last_use(tiny, diverges):
+    """accelerate wraps its forward pass; a wrapper that were left would hold the model in a cycle."""
+    training = tiny.training(2, precision="bf16")
+    model, _, _, dataset, _ = made(tiny, "full", training, dtype=torch.bfloat16)
+    try:
+        train(model, dataset, training=training, learning_rate=1e30 if diverges else RATE, on_progress=lambda _: None)
+    except DivergedError:
+        assert diverges
+    assert "forward" not in vars(model)
+    gc.collect()  # of what the Trainer left; the model is looked at without it
+    gc.disable()
+    try:
+        gone = weakref.ref(model)
+        del model
+        assert gone() is None
+    finally:
+        gc.enable()
