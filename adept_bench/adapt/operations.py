@@ -12,17 +12,13 @@ def time_share(model: Any, layers: Sequence[int], length: int, trust_remote_code
     Counted by `training.cost.train_flops` on the expanded architecture without its weights. Operations stand for time:
     they leave out the optimizer, which favours few trainable parameters further.
     """
-    import torch
-
-    from adept_bench.models.expansion import plan_expansion
-    from adept_bench.models.onelayer import deeper_skeleton
+    from adept_bench.models.shapes import expanded_shape
     from adept_bench.probing.decoder import decoder
     from adept_bench.training.cost import train_flops
 
     everything = {name for name, _ in model.named_parameters()}
     whole = train_flops(model, tokens=1, length=length, trainable=everything)
-    plan = plan_expansion(len(decoder(model).layers), layers)
-    expanded = deeper_skeleton(model, plan.origin, torch.float32, trust_remote_code)
+    expanded, plan = expanded_shape(model.config, layers, trust_remote_code=trust_remote_code)
     found, copies = decoder(expanded), set(plan.copies)
     names = {name for name, _ in expanded.named_parameters() if found.layer_of(name) in copies}
     return train_flops(expanded, tokens=1, length=length, trainable=names) / whole

@@ -147,18 +147,20 @@ def _plan(
 
 def _shape(source: ModelConfig) -> Any:
     """The model without its weights, or where its code does not allow that, with them."""
-    import torch
-    from transformers import AutoConfig
-
     from adept_bench.models.checkpoints import load_model
-    from adept_bench.models.onelayer import NotStreamable, skeleton
+    from adept_bench.models.shapes import base_shape
+    from adept_bench.planning.architectures import config_of
 
-    where: dict[str, Any] = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
+    config, _ = config_of(source, "--model")
     try:
-        config = AutoConfig.from_pretrained(source.source, **where)
-        return skeleton(config, torch.float32, source.trust_remote_code)
-    except NotStreamable:
-        return load_model(source.source, dtype=source.dtype, **where)
+        return base_shape(config, trust_remote_code=source.trust_remote_code)
+    except InputError:
+        return load_model(
+            source.source,
+            revision=source.revision,
+            dtype=source.dtype,
+            trust_remote_code=source.trust_remote_code,
+        )
 
 
 def estimated_tokens(tokenizer: Any, corpus: str) -> int:

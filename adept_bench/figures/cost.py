@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adept_bench.analysis.paired import Estimate, seed_mean
 from adept_bench.figures.base import Drawing, FigureKind, MissingError, Table, Value
@@ -171,11 +171,10 @@ def _long(found: Costs, baseline: str) -> list[list[Value]]:
 
 
 def _caption(used: Sequence[Cell], baseline: str, found: Costs) -> str:
-    several = any(estimate.low is not None for estimate, _ in found.values())
-    bars = "95% intervals over seeds (Student's t)" if several else "no interval, since there is one seed"
     return (
         f"Cost on suite {used[0].suite}, preset {used[0].preset} ({len(used)} results), measured on "
-        f"{machines(used)}. Marks and numbers: means over seeds; bars: {bars}; small points: single seeds. Ratios are "
+        f"{machines(used)}. Marks and numbers: means over seeds; bars: {bars_in_words(found)}; small "
+        "points: single seeds. Ratios are "
         f"to the result of {label(baseline)} of the same seed. Training time and throughput are shown only of results "
         "that were measured in one go with it on the same device, with the same share of the processor where that is "
         "recorded (a dash: of none); other work on the machine changes seconds, and no FLOPs. FLOPs are computed from "
@@ -183,6 +182,12 @@ def _caption(used: Sequence[Cell], baseline: str, found: Costs) -> str:
         "although the base is probed once. Peak memory is of the accelerator, or on a CPU of the whole process, "
         "interpreter and libraries included."
     )
+
+
+def bars_in_words(found: Mapping[Any, tuple[Estimate, Any]]) -> str:
+    """What the bars of estimates over seeds are."""
+    several = any(estimate.low is not None for estimate, _ in found.values())
+    return "95% intervals over seeds (Student's t)" if several else "no interval, since there is one seed"
 
 
 def machines(cells: Sequence[Cell]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from adept_bench.analysis.paired import Estimate, seed_mean
 from adept_bench.figures.base import Drawing, FigureKind, MissingError, Table, Value
 from adept_bench.figures.clock import timed_with, widest
-from adept_bench.figures.cost import machines
+from adept_bench.figures.cost import bars_in_words, machines
 from adept_bench.figures.dots import comparable, seeds_differ, sources
 from adept_bench.figures.style import arms, clean, colour, heading, label, marker, new_figure
 from adept_bench.figures.variants import setting
@@ -163,11 +163,10 @@ def _long(found: Costs, by_k: Mapping[int, str]) -> list[list[Value]]:
 
 
 def _caption(used: Sequence[Cell], base: Cell, found: Costs) -> str:
-    several = any(estimate.low is not None for estimate, _ in found.values())
-    bars = "95% intervals over seeds (Student's t)" if several else "no interval, since there is one seed"
     return (
         f"Cost against the number of copied layers on suite {used[0].suite}, preset {used[0].preset} ({len(used)} "
-        f"results), measured on {machines(used)}. Marks and numbers: means over seeds; bars: {bars}; small points: "
+        f"results), measured on {machines(used)}. Marks and numbers: means over seeds; bars: {bars_in_words(found)}; "
+        "small points: "
         f"single seeds. Seconds are shown only of results that were measured in one go with those of "
         f"{label(base.method)}: other work on the machine changes them, and no FLOPs. Probing time is that of layers "
         "and units, refreshes included. Peak memory is of the accelerator, or on a CPU of the whole process, "

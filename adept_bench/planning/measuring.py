@@ -28,6 +28,7 @@ def measured_rate(config: RunConfig) -> Rate:
 
     from transformers import AutoModelForCausalLM
 
+    from adept_bench.models.shapes import base_shape
     from adept_bench.planning.architectures import config_of
     from adept_bench.suite.machine import threads
     from adept_bench.training.cost import train_flops
@@ -37,8 +38,7 @@ def measured_rate(config: RunConfig) -> Rate:
     torch.set_num_threads(threads())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        with torch.device("meta"):
-            size = sum(p.numel() for p in AutoModelForCausalLM.from_config(architecture).parameters())
+        size = sum(p.numel() for p in base_shape(architecture).parameters())
         if size > MOST:
             raise InputError(
                 f"--measure: {config.model.source} has {size:,} parameters; expected at most {MOST:,} on a processor"
