@@ -111,3 +111,18 @@ def test_seeds_in_words(invented):
 def test_every_figure_is_registered_under_its_name():
     assert all(name == kind.name and kind.title and kind.paper for name, kind in FIGURES.items())
     assert len(FIGURES) >= 16
+
+
+def test_positions_are_rounded():
+    """The layout's solver gives its last bits by addresses in memory; the same figure is to be the same bytes."""
+    with style.look():
+        figure = style.new_figure()
+        above, below = figure.subfigures(2, 1, height_ratios=[1, 2])
+        above.subplots(1, 3)[0].set_ylabel("a third")
+        below.subplots()
+        below.suptitle("a title")
+        style.lay_out(figure)
+    boxes = [axes.get_position(original=True).get_points() for axes in figure.axes]
+    boxes += [part.bbox_relative.get_points() for part in figure.subfigs]
+    for points in [*boxes, *(text.get_position() for part in figure.subfigs for text in part.texts)]:
+        assert (np.round(points, 6) == points).all()
