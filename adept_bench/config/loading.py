@@ -71,14 +71,18 @@ def resolve(
         own = ("variants", variant)
         change_lines |= {at[2:]: where for at, where in suite._lines.items() if at[:2] == own and len(at) > 2}
     base = _flat(preset, suite, needs_domain="domain" not in change.get("data", {}))
-    base = _without_what_was_replaced(base, change, preset, keep_tasks)
+    base, left_out = _without_what_was_replaced(base, change, preset, keep_tasks)
     data = merged(base, change)
     if isinstance(data.get("tasks"), dict):
         for kind in ("groups", "validation"):
             if isinstance(groups := data["tasks"].get(kind), dict):
                 data["tasks"][kind] = {group: names for group, names in groups.items() if names != []}
     lines = merge_lines(preset._lines, change_lines, change)
-    return _validated({**data, "suite": suite.name, "preset": preset.name}, raw, lines, suite.name)
+    config = _validated({**data, "suite": suite.name, "preset": preset.name}, raw, lines, suite.name)
+    if variant is None:  # a variant is resolved beside its suite, which has said it
+        for line in left_out:
+            reporter().log(line)
+    return config
 
 
 def _changes(
@@ -140,13 +144,19 @@ def _groups(tasks: PresetTaskSet, domain: str | None) -> dict[str, list[str]]:
 
 def _without_what_was_replaced(
     base: dict[str, Any], change: Mapping[str, Any], preset: Preset, keep_tasks: bool
-) -> dict[str, Any]:
-    """`base` without what belongs to a model or corpus that `change` replaces."""
+) -> tuple[dict[str, Any], list[str]]:
+    """`base` without what belongs to a model or corpus that `change` replaces, and a line for each loss of tasks.
+
+    `change` is not validated yet.
+    """
 
     def replaced(section: str, key: str) -> str | None:
         here = change.get(section)
         new = here.get(key) if isinstance(here, Mapping) else None
-        return str(new) if new is not None and new != base[section].get(key) else None
+        if new is None or new == base[section].get(key):
+            return None
+        parts = new if isinstance(new, list) else [new]
+        return ", ".join(str(part.get("source") if isinstance(part, Mapping) else part) for part in parts) or str(new)
 
     base = {**base, "data": dict(base["data"]), "model": dict(base["model"]), "tasks": dict(base["tasks"])}
     new_model, new_domain, new_general = (
@@ -162,20 +172,24 @@ def _without_what_was_replaced(
             base["data"]["probe"] = None
     if new_model:
         base["model"] |= {"revision": None, "trust_remote_code": False}
+    lines: list[str] = []
     if preset.world:
         if new_model and not new_model.startswith(f"{preset.world}:") and not keep_tasks:
-            _drop(base, change, preset, f"model {new_model}", general=True, others=True)
+            lines += _drop(base, change, preset, f"model {new_model}", general=True, others=True)
         if new_domain:
-            _drop(base, change, preset, f"domain corpus {new_domain}", general=False, others=True)
+            lines += _drop(base, change, preset, f"domain corpus {new_domain}", general=False, others=True)
         if new_general:
-            _drop(base, change, preset, f"general corpus {new_general}", general=True, others=False)
-    return base
+            lines += _drop(base, change, preset, f"general corpus {new_general}", general=True, others=False)
+    return base, lines
 
 
 def _drop(
     base: dict[str, Any], change: Mapping[str, Any], preset: Preset, why: str, *, general: bool, others: bool
-) -> None:
-    """Drop the preset's groups (`general`, all `others`) from `base` in place, and say so; those set by hand stay."""
+) -> list[str]:
+    """Drop the preset's groups (`general`, all `others`) from `base` in place; a line that says so, if there were any.
+
+    Those set by hand stay.
+    """
     dropped: list[str] = []
     for kind in ("groups", "validation"):
         by_hand = (change.get("tasks") or {}).get(kind) or {}
@@ -186,9 +200,10 @@ def _drop(
             else:
                 dropped += names
         base["tasks"][kind] = kept
-    if dropped:
-        names = ", ".join(dict.fromkeys(dropped))
-        reporter().log(f"{why} is not of the {preset.world} world: leaving out its tasks {names}; losses are measured")
+    if not dropped:
+        return []
+    names = ", ".join(dict.fromkeys(dropped))
+    return [f"{why} is not of the {preset.world} world: leaving out its tasks {names}; losses are measured"]
 
 
 def _validated(data: dict[str, Any], raw: Mapping[Location, str], lines: Lines, suite: str) -> RunConfig:

@@ -142,6 +142,17 @@ class TaskConfig(Section):
     limit: PositiveInt | None = None
     """Only the first items of each task, for trying things out. Default: all (ours)."""
 
+    @property
+    def tested(self) -> list[str]:
+        """Every task of `groups`, once each."""
+        return list(dict.fromkeys(name for names in self.groups.values() for name in names))
+
+    @property
+    def asked(self) -> list[str]:
+        """Every task of `groups` and `validation`, once each."""
+        validating = [name for names in self.validation.values() for name in names]
+        return list(dict.fromkeys([*self.tested, *validating]))
+
 
 class TrainingConfig(Section):
     """One budget and one optimizer for all methods."""

@@ -154,8 +154,18 @@ def keys_of(model: type[BaseModel], at: Location, hidden: tuple[str, ...] = ("na
 
 
 def explain(problems: Sequence[Any], model: type[BaseModel], lines: Lines, otherwise: str) -> InputError:
-    """Pydantic's `problems`, one line each: place, key, value, what was expected, the nearest valid name."""
-    sentences = [_sentence(problem, model, lines, otherwise) for problem in problems]
+    """Pydantic's `problems`, one line each: place, key, value, what was expected, the nearest valid name.
+
+    A key that is missing because its name is misspelled is one problem, that of the unknown name.
+    """
+    meant = {
+        (*at[:-1], close)
+        for problem in problems
+        if problem["type"] == "extra_forbidden"
+        and (close := nearest(str((at := location(problem))[-1]), keys_of(model, at[:-1])))
+    }
+    own = [problem for problem in problems if problem["type"] != "missing" or location(problem) not in meant]
+    sentences = [_sentence(problem, model, lines, otherwise) for problem in own]
     return InputError("\n".join(sorted(sentences, key=_in_file_order)))
 
 

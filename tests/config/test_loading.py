@@ -133,6 +133,38 @@ def test_another_domain_corpus_leaves_the_domain_tasks_out(said):
     assert len(said) == 1
 
 
+def test_several_sources_are_named_and_a_variant_does_not_say_it_again(said):
+    override = "data.domain=[{source: one.txt, share: 0.25}, {source: two.txt, share: 0.75}]"
+    config = resolve("medical", overrides=[override])
+    assert [part.source for part in config.data.domain] == ["one.txt", "two.txt"]
+    assert len(said) == 1
+    assert said[0].startswith("domain corpus one.txt, two.txt is not of the lab world")
+    suite = load_suite("ablation")
+    resolve(suite, overrides=[override], variant=next(iter(suite.variants)))
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("corpus", "line"),
+    [
+        (
+            "[{source: a.txt, share: 0.5}, {source: b.txt, share: 0.6}]",
+            "--set: data.domain: shares [0.5, 0.6] sum to 1.1; expected 1",
+        ),
+        ("[]", "--set: data.domain: shares [] sum to 0; expected 1"),
+        (
+            "[{source: a.txt, shar: 1}]",
+            "--set: unknown key 'data.domain.0.shar'; keys of data.domain.0: source, share; "
+            "did you mean 'data.domain.0.share'?",
+        ),
+        ("[{source: a.txt, share: 1}, {share: 0.5}]", "--set: data.domain.1.source is missing"),
+    ],
+)
+def test_a_mistake_in_a_list_of_sources_is_one_line_and_nothing_is_said_before(said, corpus, line):
+    assert refused("medical", overrides=[f"data.domain={corpus}"]) == [line]
+    assert said == []
+
+
 def test_another_general_corpus_is_probed_and_split(said):
     config = resolve("medical", overrides=["data.general=mine.txt"])
     assert list(config.tasks.groups) == ["domain", "domain_known"]
