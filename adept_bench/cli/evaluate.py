@@ -16,6 +16,7 @@ from adept_bench.cli.options import (
     Quiet,
     SetOption,
     SuiteOption,
+    check_fewshot,
     check_output,
     task_settings,
     write_json_result,
@@ -41,6 +42,7 @@ def eval_command(
 
     # the model may be one that was adapted from the preset's own: its tasks are asked whatever its name
     config = resolve(suite, preset, model=model, overrides=overrides, keep_tasks=True)
+    check_fewshot(fewshot, config.tasks.tested, config.suite)
 
     from adept_bench.suite import evaluate_model
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from adept_bench.errors import InputError
+from adept_bench.errors import InputError, unknown_name
 from adept_bench.progress import for_terminal, use
 
 
@@ -92,15 +93,32 @@ def task_settings(backend: str | None, fewshot: str | None) -> list[str]:
     if backend is not None:
         check_backend(backend)
         settings.append(f"tasks.backend={backend}")
+    if shots := _shots(fewshot):
+        settings.append(f"tasks.fewshot={json.dumps(shots)}")
+    return settings
+
+
+def check_fewshot(fewshot: str | None, asked: Collection[str], suite: str) -> None:
+    """Raise InputError where --fewshot names a task that is none of those that `suite` has `asked`."""
+    for name in _shots(fewshot):
+        if not asked:
+            raise InputError(f"--fewshot: {name!r} is not asked; suite {suite!r} has no tasks here, only losses")
+        if name not in asked:
+            raise unknown_name("--fewshot", f"task of suite {suite!r}", name, asked)
+
+
+def _shots(fewshot: str | None) -> dict[str, int]:
+    """Examples by task, as --fewshot gives them. Raises InputError."""
     shots: dict[str, int] = {}
     for part in split_names(fewshot) or ():
         name, _, number = part.partition("=")
+        name, number = name.strip(), number.strip()
         if not (name and number.isascii() and number.isdigit()):
             raise InputError(f"--fewshot: {part!r} is not valid; expected TASK=NUMBER such as mmlu=5")
-        shots[name.strip()] = int(number)
-    if shots:
-        settings.append(f"tasks.fewshot={json.dumps(shots)}")
-    return settings
+        if name in shots:
+            raise InputError(f"--fewshot: {name!r} is given twice, {shots[name]} and {number}; expected one number")
+        shots[name] = int(number)
+    return shots
 
 
 def split_names(value: str | None) -> list[str] | None:

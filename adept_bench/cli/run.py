@@ -19,6 +19,7 @@ from adept_bench.cli.options import (
     SeedsOption,
     SetOption,
     SuiteOption,
+    check_fewshot,
     split_integers,
     split_names,
     task_settings,
@@ -67,6 +68,7 @@ def run_command(
     numbers = split_integers(seeds, "--seeds")
     numbers = list(loaded.seeds) if numbers is None else numbers
     config = resolve(loaded, preset, model=model, overrides=overrides)
+    check_fewshot(fewshot, config.tasks.asked, config.suite)
     variants = {
         name: (variant, resolve(loaded, preset, model=model, overrides=overrides, variant=name))
         for name, variant in loaded.variants.items()

@@ -99,7 +99,7 @@ class Estimate:
         """What the evaluation after training reads; the base's is shared by all cells of a seed."""
         tasks, config = self.config.tasks, self.config
         heldout = 2 * config.data.heldout_documents * config.probe.max_length
-        return evaluation_of(tasks.groups, tasks.num_fewshot, tasks.limit, heldout)
+        return evaluation_of(tasks.groups, tasks.num_fewshot, tasks.limit, heldout, tasks.fewshot)
 
     @cached_property
     def operations(self) -> Operations:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,8 +47,14 @@ class Evaluation:
     unknown: list[str]
 
 
-def evaluation_of(groups: dict[str, list[str]], num_fewshot: int | None, limit: int | None, heldout: int) -> Evaluation:
-    """What one evaluation of a model reads. `heldout`: tokens of the held-out documents."""
+def evaluation_of(
+    groups: dict[str, list[str]],
+    num_fewshot: int | None,
+    limit: int | None,
+    heldout: int,
+    fewshot: Mapping[str, int] | None = None,
+) -> Evaluation:
+    """What one evaluation of a model reads. `heldout`: tokens of the held-out documents. Others: as in `TaskConfig`."""
     tokens, generated, unknown = heldout, 0, []
     for name in dict.fromkeys(task for names in groups.values() for task in names):
         asked = _asked(name)
@@ -56,7 +62,7 @@ def evaluation_of(groups: dict[str, list[str]], num_fewshot: int | None, limit: 
             unknown.append(name)
             continue
         items = min(asked.items, limit) if limit else asked.items
-        shots = asked.shots if num_fewshot is None else num_fewshot
+        shots = (fewshot or {}).get(name, asked.shots if num_fewshot is None else num_fewshot)
         tokens += items * asked.passes * (asked.tokens + shots * asked.example)
         generated += items * asked.generated
     return Evaluation(tokens, generated, unknown)

@@ -25,12 +25,9 @@ def check_tasks(config: RunConfig) -> None:
     from adept_bench.evaluation.tasks import check_names, check_options
 
     tasks = config.tasks
-    asked: set[str] = set()
     for what, groups in (("groups", tasks.groups), ("validation", tasks.validation)):
-        named = [name for names in groups.values() for name in names]
-        check_names(named, f"tasks.{what}")
-        asked |= set(named)
-    check_options(asked, tasks.fewshot, tasks.data, tasks.backend)
+        check_names([name for names in groups.values() for name in names], f"tasks.{what}")
+    check_options(tasks.asked, tasks.fewshot, tasks.data, tasks.backend)
 
 
 def evaluation_key(inputs: Inputs, groups: dict[str, list[str]]) -> dict[str, Any]:

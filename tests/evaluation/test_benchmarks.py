@@ -266,7 +266,7 @@ def test_a_group_on_local_copies(tmp_path: Path, make_model: Any, plain_log_like
         write_split(tmp_path / entry.cfg["dataset_name"], "dev", own_rows("mmlu", 5, 99))
     model, tokenizer = make_model([f"{row}" for row in own_rows("mmlu", 5, 99)] + LETTERS)
     options = {"batch_size": 8, "data": {"mmlu_other": str(tmp_path)}}
-    result = evaluate(model, tokenizer, {"general": ["mmlu_other"]}, num_fewshot=1, **options)
+    result = evaluate(model, tokenizer, {"general": ["mmlu_other"]}, fewshot={"mmlu_other": 1}, **options)
     (name, entry), *rest = result["tasks"].items()
     assert (name, rest, entry["n"], entry["num_fewshot"]) == ("mmlu_other", [], 19, 1)
     expected = []

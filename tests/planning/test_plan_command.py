@@ -88,3 +88,5 @@ def test_evaluation_counts_passes_and_names_what_it_does_not_know():
     found = evaluation_of({"general": ["arc_easy"], "domain": ["gsm8k", "mine"]}, None, 10, heldout=7)
     assert found.tokens == 7 + 10 * 4 * 40 + 10 * (75 + 5 * 190)
     assert (found.generated, found.unknown) == (10 * 150, ["mine"])
+    named = evaluation_of({"domain": ["cmb", "gsm8k"]}, 2, 10, heldout=0, fewshot={"cmb": 3})
+    assert named.tokens == 10 * (90 + 3 * 90) + 10 * (75 + 2 * 190)

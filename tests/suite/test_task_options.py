@@ -95,6 +95,47 @@ def medqa(folder: Path, about: str = "q") -> None:
         (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
 
 
+@pytest.mark.parametrize(
+    ("command", "fewshot", "message", "end"),
+    [
+        ("run", "lab_genral=2", "unknown task of suite 'medical' 'lab_genral'", "did you mean 'lab_general'?"),
+        (
+            "run",
+            "gsm8k=2",
+            "unknown task of suite 'medical' 'gsm8k'; expected one of: lab_general, lab_medical_new",
+            "",
+        ),
+        ("eval", "lab_medical_validation=1", "unknown task of suite 'medical' 'lab_medical_validation'", ""),
+        ("run", "lab_general=1,lab_general=2", "'lab_general' is given twice, 1 and 2", "expected one number"),
+    ],
+)
+def test_examples_of_a_task_that_is_not_asked(tmp_path, capsys, command, fewshot, message, end) -> None:
+    own = ["--model", str(tmp_path)] if command == "eval" else ["--results", str(tmp_path / "results")]
+    assert main([command, "--suite", "medical", *own, "--fewshot", fewshot]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"--fewshot: {message}")
+    assert err.endswith(f"{end}\n")
+    assert err.count("\n") == 1
+    assert not (tmp_path / "results").exists()
+
+
+def test_examples_where_no_task_is_asked(tmp_path, texts, capsys) -> None:
+    domain, general = texts
+    sets = ["--set", f"data.domain={domain}", "--set", f"data.general={general}"]
+    assert main(["run", "--suite", "medical", "--results", str(tmp_path), *sets, "--fewshot", "mmlu=5", "--quiet"]) == 2
+    assert capsys.readouterr().err == "--fewshot: 'mmlu' is not asked; suite 'medical' has no tasks here, only losses\n"
+
+
+def test_examples_of_a_group_of_tasks_are_asked_for(capsys, tmp_path) -> None:
+    """mmlu, a group of lm-eval's: accepted, so that the next mistake is the one that is named."""
+    command = ["run", "--suite", "medical", "--preset", "qwen3-1.7b", "--results", str(tmp_path)]
+    assert main([*command, "--fewshot", "mmlu=2", "--set", "tasks.data.mmlu=/nowhere", "--quiet"]) == 2
+    assert "tasks.data.mmlu: no file or folder '/nowhere'" in capsys.readouterr().err
+    assert main([*command, "--fewshot", "mmul=2", "--quiet"]) == 2
+    assert capsys.readouterr().err.endswith("did you mean 'mmlu'?\n")
+
+
 def test_fewshot_on_the_command_line(tiny_model, texts, tmp_path, capsys) -> None:
     domain, general = texts
     medqa(tmp_path)
