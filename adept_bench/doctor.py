@@ -8,6 +8,12 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adept_bench.errors import InputError
+
+if TYPE_CHECKING:
+    from adept_bench.config.schema import Preset
 
 GIB = 2**30
 HUB = "https://huggingface.co"  # unless $HF_ENDPOINT names a mirror, as for the Hub's own client
@@ -66,27 +72,58 @@ def describe(machine: Machine) -> Iterator[tuple[str, str]]:
     yield "Hub", answers[machine.hub]
 
 
-def verdicts(machine: Machine) -> dict[str, list[str]]:
-    """For each shipped preset, what stands against running it here; nothing where it can run."""
+@dataclass(frozen=True)
+class Verdict:
+    """On one preset: what stands against running it here, nothing where it can run, and what it asks of a GPU."""
+
+    problems: list[str]
+    gpu: str = ""
+
+
+def verdicts(machine: Machine, preset: str | None = None) -> dict[str, Verdict]:
+    """For each shipped preset, or for `preset` alone (a name or a file), whether it can run here.
+
+    Raises InputError for a preset that does not exist.
+    """
     from adept_bench.config.experiments import list_presets, load_preset
-    from adept_bench.config.schema import Needs
 
-    def problems(needs: Needs) -> Iterator[str]:
-        for name, found in machine.versions.items():
-            if found is None:
-                yield f"{name} is missing"
-        if needs.memory > machine.memory:
-            yield f"needs {needs.memory:g} GiB of memory, has {machine.memory:.1f}"
-        if needs.disk > machine.disk_free:
-            yield f"needs {needs.disk:g} GiB of disk, has {machine.disk_free:.1f}"
-        largest = max((memory for _, memory in machine.gpus), default=0.0)
-        if needs.gpu_memory > largest:
-            has = f"has {largest:.0f}" if machine.gpus else "there is none"
-            yield f"needs a GPU of {needs.gpu_memory:g} GiB, {has}"
-        if needs.network and machine.hub is False:
-            yield "needs the Hugging Face Hub, or local copies"
+    loaded = [load_preset(name) for name in ([preset] if preset is not None else list_presets())]
+    return {one.name: _verdict(machine, one) for one in loaded}
 
-    return {name: list(problems(load_preset(name).needs)) for name in list_presets()}
+
+def _verdict(machine: Machine, preset: Preset) -> Verdict:
+    needs = preset.needs
+    problems = [f"{name} is missing" for name, found in machine.versions.items() if found is None]
+    if needs.memory > machine.memory:
+        problems.append(f"needs {needs.memory:g} GiB of memory, has {machine.memory:.1f}")
+    if needs.disk > machine.disk_free:
+        problems.append(f"needs {needs.disk:g} GiB of disk, has {machine.disk_free:.1f}")
+    gpu = ""
+    if needs.gpu:
+        found, gpu = _on_gpus(machine, preset)
+        problems += found
+    if needs.network and machine.hub is False:
+        problems.append("needs the Hugging Face Hub, or local copies")
+    return Verdict(problems, gpu)
+
+
+def _on_gpus(machine: Machine, preset: Preset) -> tuple[list[str], str]:
+    """What stands against it on the GPUs there are, and a line on the memory that it needs there, as `plan` has it."""
+    problems = [] if machine.gpus else ["needs a GPU, there is none"]
+    if machine.versions.get("torch") is None or machine.versions.get("transformers") is None:
+        return problems, ""  # nothing can be planned without them
+    from adept_bench.planning.needs import gpu_needs
+
+    try:
+        needs = gpu_needs(preset, [memory for _, memory in machine.gpus])
+    except InputError as reason:
+        return problems, f"GPU memory is not known: {reason}"
+    if machine.gpus and not any(need.fits(len(machine.gpus)) for need in needs):
+        problems.append(f"{' and '.join(need.method for need in needs)} do not fit the GPU")
+    shown = [
+        f"{need.method} {need.peak / GIB:.1f} GiB" + (f" (fits: {need.fit.how})" if need.fit else "") for need in needs
+    ]
+    return problems, f"GPU memory, by plan: {', '.join(shown)}; plan has the other methods"
 
 
 def _gpus() -> tuple[tuple[str, float], ...]:

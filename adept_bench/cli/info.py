@@ -75,16 +75,24 @@ _LISTS: dict[str, Callable[[], dict[str, str]]] = {
 
 
 def doctor_command(
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="Only this one: name or YAML file. Default: all that ship.")
+    ] = None,
     online: Annotated[bool, typer.Option("--online", help="Also ask whether the Hugging Face Hub answers.")] = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Say what this machine has, and which presets it can run."""
     from adept_bench import doctor
+    from adept_bench.config.experiments import load_preset
 
+    if preset is not None:
+        load_preset(preset)  # a wrong name is said before the machine is looked at
     machine = doctor.examine(online=online)
     for name, value in doctor.describe(machine):
         print(f"{name:<14}{value}")
     print()
-    for preset, problems in doctor.verdicts(machine).items():
-        print(f"preset {preset}: {'can run here' if not problems else 'cannot run here: ' + '; '.join(problems)}")
+    for name, found in doctor.verdicts(machine, preset).items():
+        print(f"preset {name}: {'cannot run here: ' + '; '.join(found.problems) if found.problems else 'can run here'}")
+        if found.gpu:
+            print(f"  {found.gpu}")

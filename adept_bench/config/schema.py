@@ -389,12 +389,12 @@ class PresetTasks(PresetTaskSet):
 
 
 class Needs(Section):
-    """What a machine must have, for `doctor`; all in GiB."""
+    """What a machine must have, for `doctor`; sizes in GiB."""
 
     memory: float = 0.0
     """Main memory. Default 0."""
-    gpu_memory: float = 0.0
-    """Memory of one GPU; 0 means that the CPU will do. Default 0."""
+    gpu: bool = False
+    """Whether it takes a GPU; of how much memory, `plan` counts. Default false."""
     disk: float = 0.0
     """Free disk space. Default 0."""
     network: bool = False

@@ -154,6 +154,7 @@ def test_doctor_judges_every_preset(capsys):
     assert re.search(r"^Hub +not asked", out, re.M)
     assert re.search(r"^preset lab: can", out, re.M)
     assert re.search(r"^preset lab-redundant: can", out, re.M)
+    assert re.search(r"^preset qwen3-1.7b: .*\n  GPU memory, by plan: adept 13.3 GiB.*, full 34.1 GiB", out, re.M)
 
 
 def test_doctor_compares_needs_with_what_there_is(monkeypatch):
@@ -162,26 +163,60 @@ def test_doctor_compares_needs_with_what_there_is(monkeypatch):
     from adept_bench.config.schema import Needs
 
     lab = experiments.load_preset("lab")
-    needs = Needs(memory=8, gpu_memory=80, network=True)
-    monkeypatch.setattr(experiments, "list_presets", lambda: {"big": ""})
+    needs = Needs(memory=8, gpu=True, network=True)
     monkeypatch.setattr(experiments, "load_preset", lambda name: lab.model_copy(update={"needs": needs}))
-    machine = doctor.Machine({"torch": "2"}, 2, 4.0, 3.0, 100.0, (("small", 24.0),), (), False)
-    (problems,) = doctor.verdicts(machine).values()
-    assert problems == [
+
+    def judged(versions, memory, gpus, hub):
+        (found,) = doctor.verdicts(doctor.Machine(versions, 2, memory, 3.0, 100.0, gpus, (), hub), "lab").values()
+        return found
+
+    there = {"torch": "2", "transformers": "5"}
+    # of a GPU, plan leaves 1 GiB to the driver, so that nothing fits one of 1 GiB
+    assert judged(there, 4.0, (("small", 1.0),), False).problems == [
         "needs 8 GiB of memory, has 4.0",
-        "needs a GPU of 80 GiB, has 24",
+        "adept and full do not fit the GPU",
         "needs the Hugging Face Hub, or local copies",
     ]
-    enough = doctor.Machine({"torch": "2"}, 2, 8.0, 3.0, 100.0, (("large", 80.0),), (), True)
-    assert doctor.verdicts(enough) == {"big": []}
-    missing = doctor.Machine({"peft": None}, 2, 8.0, 3.0, 100.0, (("large", 80.0),), (), None)
-    assert doctor.verdicts(missing) == {"big": ["peft is missing"]}
+    enough = judged(there, 8.0, (("large", 80.0),), True)
+    assert enough.problems == []
+    assert enough.gpu.count("(fits: yes)") == 2
+    assert judged(there, 8.0, (), True).problems == ["needs a GPU, there is none"]
+    missing = judged({**there, "peft": None, "torch": None}, 8.0, (("large", 80.0),), None)
+    assert (missing.problems, missing.gpu) == (["torch is missing", "peft is missing"], "")
+
+
+@pytest.mark.parametrize(("preset", "gpus"), [("qwen3-8b", 1), ("llama3-8b", 1), ("qwen3-8b", 4)])
+def test_doctor_says_of_gpus_what_plan_does(capsys, preset, gpus):
+    from adept_bench import doctor
+
+    arguments = ["--preset", preset, "--methods", "adept,full", "--device", "h100", "--devices", str(gpus)]
+    assert main(["plan", "--suite", "medical", *arguments, "--format", "json", "--quiet"]) == 0
+    planned = {one["name"]: one for one in json.loads(capsys.readouterr().out)["methods"]}
+    versions = {"torch": "2", "transformers": "5"}
+    machine = doctor.Machine(versions, 8, 512.0, 500.0, 1000.0, (("NVIDIA H100", 80.0),) * gpus, (), None)
+    (found,) = doctor.verdicts(machine, preset).values()
+    assert found.problems == []
+    for name, one in planned.items():
+        fits = one["devices"]["h100"]["fits"]
+        assert f"{name} {one['memory']['peak'] / 2**30:.1f} GiB (fits: {fits})" in found.gpu
+    assert planned["full"]["devices"]["h100"]["fits"] == f"with {2 if gpus == 1 else gpus} devices, FSDP"
+
+
+def test_doctor_on_one_preset(tmp_path, capsys):
+    assert main(["doctor", "--preset", "lab"]) == 0
+    assert re.findall(r"^preset (\S+): ", capsys.readouterr().out, re.M) == ["lab"]
+    own = tmp_path / "own.yaml"
+    own.write_text(f"extends: lab\nneeds: {{gpu: true}}\nmodel: {{source: {tmp_path}}}\n")
+    assert main(["doctor", "--preset", str(own)]) == 0
+    assert f"GPU memory is not known: model.source: {tmp_path} has no config.json" in capsys.readouterr().out
+    assert main(["doctor", "--preset", "qwen38b"]) == 2
+    assert one_line(capsys).startswith("--preset: unknown preset 'qwen38b'; expected one of: lab, ")
 
 
 def test_doctor_shows_the_versions_that_a_result_records(capsys):
     from adept_bench.suite.machine import library_versions
 
-    assert main(["doctor"]) == 0
+    assert main(["doctor", "--preset", "lab"]) == 0
     out = capsys.readouterr().out
     for name, version in library_versions().items():
         assert re.search(rf"^{name} +{re.escape(version or 'missing')}$", out, re.M), name
