@@ -38,7 +38,7 @@ def evaluate(cells: Sequence[Cell], ledger: Ledger | None = None) -> list[dict[s
     "rounding", and "compared": the interval here that it was compared with, or None),
     "suite", "estimate" ("value", "low", "high", "level", "adjusted_low", "adjusted_high", "adjusted_level", "over") or
     None, "p", "p_adjusted", "tests" (hypotheses in the family), "cells", "seeds", "items", "sources" (result files),
-    "verdict", "rule", "missing" ("suites", "methods").
+    "left_out" (pairs of cells that do not count, in words, or ""), "verdict", "rule", "missing" ("suites", "methods").
     """
     ledger = ledger or load_ledger()
     presets = sorted({cell.preset for cell in cells})
@@ -119,6 +119,7 @@ def _row(
             [target for target in targets if target],
             _without_target(shown, ledger),
         )
+    left_out = finding.left_out if finding else ""
     return {
         "preset": preset,
         "id": claim.id,
@@ -142,8 +143,9 @@ def _row(
         "seeds": list(finding.seeds) if finding else [],
         "items": finding.items if finding else 0,
         "sources": finding.files if finding else [],
+        "left_out": left_out,
         "verdict": ruling.verdict,
-        "rule": ruling.rule,
+        "rule": f"{ruling.rule}; {left_out}" if left_out else ruling.rule,
         "missing": shown.missing,
     }
 

@@ -38,6 +38,8 @@ class Finding:
     """Lowest and highest over cells, for numbers known without error."""
     untestable: str = ""
     """Why no verdict can rest on it; empty where one can."""
+    left_out: str = ""
+    """How many pairs of cells it rests on, and why not on the others; empty where it rests on all."""
     timings: tuple[str, ...] = ()
     """Files of `bench` that it was made from, where it is not of cells."""
     shape: str = ""

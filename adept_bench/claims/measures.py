@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from adept_bench.analysis.clock import apart
 from adept_bench.analysis.protocol import group_tasks, label, pair_seeds
 from adept_bench.analysis.spread import of_items, of_seeds
 from adept_bench.claims.depth import choice_by_chance, correlation_with_depth, trend_by_chance
@@ -54,8 +55,20 @@ def accuracy(sides: Sides, measure: Measure, tasks: Collection[str] | None = Non
 
 
 def train_time(sides: Sides, measure: Measure, tasks: Collection[str] | None = None) -> Finding:
-    """Training seconds of the method over those of the reference, probing apart: geometric mean over seeds."""
-    return _ratio(_pairs(sides, measure), lambda cell: cell.cost.train_seconds, "training seconds")
+    """Training seconds of the method over those of the reference, probing apart: geometric mean over seeds.
+
+    Only of seeds whose two cells were timed alike (`analysis.clock`), as in the figures of cost.
+    """
+    pairs = _pairs(sides, measure)
+    disturbed = {cell.seed: why for cell, other in pairs if (why := apart(cell, other))}
+    reasons = "; ".join(f"seconds of seed {seed} do not compare: {why}" for seed, why in disturbed.items())
+    if len(disturbed) == len(pairs):
+        raise InputError(f"{measure.method} and {measure.reference}: {reasons}")
+    timed = [pair for pair in pairs if pair[0].seed not in disturbed]
+    found = _ratio(timed, lambda cell: cell.cost.train_seconds, "training seconds")
+    if not disturbed:
+        return found
+    return replace(found, left_out=f"training time over {len(timed)} of {len(pairs)} seeds; {reasons}")
 
 
 def token_shift(sides: Sides, measure: Measure, tasks: Collection[str] | None = None) -> Finding:

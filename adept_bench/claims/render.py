@@ -115,6 +115,7 @@ def notes(rows: Sequence[Row]) -> list[str]:
             "base model"
         )
     remarks = {f"{row['about']}: {row['note']}": None for row in rows if row["note"] and row["verdict"] != NO_DATA}
+    remarks |= {f"{row['about']}: {row['left_out']}": None for row in rows if row["left_out"]}
     return [*found, *remarks]
 
 

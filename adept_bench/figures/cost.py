@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from adept_bench.analysis.clock import timed_with
 from adept_bench.analysis.paired import Estimate, seed_mean
 from adept_bench.figures.base import Drawing, FigureKind, MissingError, Table, Value
-from adept_bench.figures.clock import timed_with
 from adept_bench.figures.dots import comparable, dot, method_rows, reference_line, row_height, seeds_differ, sources
 from adept_bench.figures.style import GREY, INK, heading, label, new_figure
 from adept_bench.results.schema import Cell

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from adept_bench.analysis.clock import timed_with, widest
 from adept_bench.analysis.paired import Estimate, seed_mean
 from adept_bench.figures.base import Drawing, FigureKind, MissingError, Table, Value
-from adept_bench.figures.clock import timed_with, widest
 from adept_bench.figures.cost import bars_in_words, machines
 from adept_bench.figures.dots import comparable, seeds_differ, sources
 from adept_bench.figures.style import arms, clean, colour, heading, label, marker, new_figure

@@ -8,9 +8,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from adept_bench.analysis.clock import apart
 from adept_bench.config.schema import RunConfig, SelectionConfig
 from adept_bench.errors import InputError
-from adept_bench.figures.clock import apart
 from adept_bench.planning.devices import CPU_BANDWIDTH, CPU_RATE
 from adept_bench.planning.estimate import Estimate, Workbench
 from adept_bench.planning.timing import Rate

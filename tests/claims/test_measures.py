@@ -64,6 +64,63 @@ def test_train_time_is_a_t_interval_of_log_ratios(cell):
     assert found.p_value(0.5) == pytest.approx(stats.ttest_1samp(logs, np.log(0.5)).pvalue)
 
 
+def busy(cell, shares, suite="medical"):
+    """Cells of both methods; shares: of the processor, by seed, (adept, full)."""
+    return [
+        cell(method, seed, suite=suite, seconds=seconds + seed, parts={"cost": {"details": {"cpu_share": share}}})
+        for seed, pair in enumerate(shares)
+        for method, seconds, share in zip(("adept", "full"), (30.0, 50.0), pair, strict=True)
+    ]
+
+
+def test_train_time_leaves_out_what_the_figures_leave_out(cell):
+    from adept_bench.figures import cost
+
+    cells = busy(cell, [(1.0, 0.95), (0.5, 0.9), (0.7, 0.75), (0.6, 0.59)])
+    found = compute(cells, name="train_time", reference="full")
+    logs = np.log([30 / 50, 32 / 52, 33 / 53])
+    assert found.seeds == (0, 2, 3)
+    assert found.estimate == pytest.approx(np.exp(logs.mean()))
+    assert found.p_value(1.0) == pytest.approx(stats.ttest_1samp(logs, 0.0).pvalue)
+    assert found.left_out == (
+        "training time over 3 of 4 seeds; "
+        "seconds of seed 1 do not compare: other shares of the processor (0.50 and 0.90)"
+    )
+    drawn = [row for row in cost.draw(cells).data.rows if row[:2] == ["adept", "training time"] and row[4] is not None]
+    assert [row[4] for row in drawn] == list(found.seeds)
+    assert [row[5] for row in drawn] == pytest.approx(np.exp(logs))
+    assert compute(cells[:2], name="train_time", reference="full").left_out == ""
+
+
+def test_train_time_of_too_few_undisturbed_pairs(cell):
+    one = compute(busy(cell, [(1.0, 0.95), (0.5, 0.9)]), name="train_time", reference="full")
+    assert (one.seeds, one.untestable[:8], one.p_value(1.0)) == ((0,), "one seed", None)
+    with pytest.raises(InputError, match=r"adept and full: seconds of seed 0 do not compare: other shares .* seed 1"):
+        compute(busy(cell, [(0.4, 0.95), (0.5, 0.9)]), name="train_time", reference="full")
+
+
+def test_the_verdict_on_training_time_says_how_many_seeds_are_left(cell):
+    from adept_bench.claims import as_markdown, as_text, evaluate
+
+    def judged(shares):
+        rows = evaluate(busy(cell, shares))
+        return next(row for row in rows if row["measure"]["name"] == "train_time"), rows
+
+    row, rows = judged([(1.0, 1.0), (0.5, 0.9), (1.0, 1.0)])
+    assert row["seeds"] == [0, 2]
+    assert row["rule"].endswith(f"; {row['left_out']}")
+    assert row["left_out"].startswith("training time over 2 of 3 seeds; seconds of seed 1 do not compare")
+    assert f"- cost: {row['left_out']}" in as_markdown(rows)
+    assert "cost: training time over 2 of 3 seeds" in as_text(rows)
+    row, _ = judged([(1.0, 1.0), (0.5, 0.9)])
+    assert (row["verdict"], row["rule"].partition(";")[0][:8]) == ("inconclusive", "one seed")
+    assert "over 1 of 2 seeds" in row["rule"]
+    row, _ = judged([(0.2, 1.0), (0.5, 0.9)])
+    assert row["verdict"] == "no data"
+    assert "seconds of seed 0 do not compare" in row["rule"]
+    assert (row["left_out"], judged([(1.0, 1.0)] * 2)[0]["left_out"]) == ("", "")
+
+
 def test_nothing_to_divide_by(cell):
     with pytest.raises(InputError, match="vanilla-seed0: training seconds 0"):
         compute([cell(), cell("vanilla")], name="train_time", reference="vanilla")
