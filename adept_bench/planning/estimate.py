@@ -151,16 +151,15 @@ class Estimate:
         return self.config.data.probe_documents * self.config.probe.max_length
 
     def memory(self, settings: Settings | None = None) -> Memory:
-        """Memory of a step by part, with these settings or as configured."""
+        """Memory of a step by part, with these settings or as configured on one device."""
         settings = settings or as_configured(self.config.training)
         found = self.bench.saved(self.shape, settings.batch_size, self.config)
         return memory_of(self.shape, self.reach, found, self.config.training, settings)
 
-    @cached_property
-    def peak(self) -> int:
-        """Bytes of a step at its peak, as configured."""
-        training = self.config.training
-        return self.memory().peak(accumulates(training, as_configured(training)))
+    def peak(self, devices: int = 1) -> int:
+        """Bytes of a step at its peak on each of so many devices, as configured."""
+        settings = as_configured(self.config.training, devices)
+        return self.memory(settings).peak(accumulates(self.config.training, settings))
 
     def fit(self, device: Device, devices: int) -> Fit:
         """Whether it fits `devices` of these."""

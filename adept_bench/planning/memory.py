@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from adept_bench.config.schema import TrainingConfig
@@ -10,36 +11,51 @@ from adept_bench.planning.shapes import Shape
 
 ADAMW = 8.0  # bytes a trained parameter: two moments in float32
 ADAMW_8BIT = 2.0 + 2 * 4 / 256  # two moments of a byte, and a float32 scale a block of 256 of each
+WAITING = 2  # copies of the model in main memory while FSDP2 shards it: `distributed.sharding.sharded_copy`
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes by part. `gathered`: under FSDP, the layers that are whole at a time."""
+    """Bytes of a device by part, and of main memory.
+
+    buckets: under DDP, the second copy of the gradients, which is what goes over the wire; it stays from the first step
+    to the last. Under FSDP2, gathered: weights and gradients that are whole at a time; whole: all weights in the types
+    that they train in, which each device holds before they are sharded; main: of main memory, the most that a process
+    holds.
+    """
 
     weights: int
     gradients: int
     optimizer: int
     activations: int
     gathered: int = 0
+    buckets: int = 0
+    whole: int = 0
+    main: int = 0
 
     def peak(self, accumulating: bool) -> int:
-        """The most that is there at once.
+        """The most that is on the device at once.
 
         Gradients appear as activations go, so that the larger of the two counts; where those of earlier batches are
         there already (`accumulating`), both do.
         """
         steps = [self.gradients, self.activations]
-        return self.weights + self.optimizer + self.gathered + (sum(steps) if accumulating else max(steps))
+        kept = self.weights + self.optimizer + self.gathered + self.buckets
+        return max(self.whole, kept + (sum(steps) if accumulating else max(steps)))
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What may be changed to make a training fit."""
+    """What may be changed to make a training fit.
+
+    replicas: devices that each hold the model (DDP). shards: devices that hold a part of it each (FSDP2).
+    """
 
     batch_size: int
     checkpointing: bool = False
     eight_bit: bool = False
     shards: int = 1
+    replicas: int = 1
 
 
 def weight_bytes(shape: Shape, precision: str) -> int:
@@ -65,18 +81,29 @@ def memory_of(shape: Shape, layers: Reach, saved: Saved, training: TrainingConfi
         optimizer=int(state * trained) // share,
         activations=activations,
         gathered=_gathered(shape, training.precision) if share > 1 else 0,
+        buckets=4 * trained if settings.replicas > 1 else 0,
+        whole=weights if share > 1 else 0,
+        main=WAITING * weights if share > 1 else 0,
     )
 
 
 def _gathered(shape: Shape, precision: str) -> int:
-    """Two layers (one in use, the next fetched), or the embedding where it is larger, whole in the type computed in."""
+    """Two layers (one in use, the next fetched) or a parameter outside of them, and the gradient of one of either.
+
+    Weights and gradient are in the type computed in; the gradient is there in float32 too, as what is added up over the
+    processes.
+    """
     from adept_bench.probing.decoder import decoder
 
-    size = 2 if precision == "bf16" else 4
-    layers = decoder(shape.model).layers
-    largest = max(sum(p.numel() for p in layer.parameters()) for layer in layers)
-    embedding = shape.model.get_input_embeddings().weight.numel()
-    return size * max(2 * largest, embedding)
+    size, trained, found = 2 if precision == "bf16" else 4, set(shape.names), decoder(shape.model)
+    weights: Counter[int | str] = Counter()
+    gradients: Counter[int | str] = Counter()
+    for name, parameter in shape.model.named_parameters():
+        layer = found.layer_of(name)
+        part = name if layer is None else layer
+        weights[part] += parameter.numel() * (1 if layer is None else 2)
+        gradients[part] += parameter.numel() * (name in trained)
+    return max(size * weights[part] + (size + 4) * gradients[part] for part in weights)
 
 
 def accumulates(training: TrainingConfig, settings: Settings) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from adept_bench.planning.architectures import PAPER_LAYERS, config_of, known_as
 from adept_bench.planning.devices import FRAGMENTED, MFU, RESERVED, SCALING, Device
 from adept_bench.planning.estimate import Estimate, Workbench
+from adept_bench.planning.fit import A_MACHINE, NAMED, as_configured
 from adept_bench.planning.timing import Rate, rate_of
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ def make_plan(
 
     methods: names of the registry, or of `variants` (name -> method it is of, its configuration). count: devices side
     by side. mfu: share of the stated peak that is reached. measured: the rate of this machine's processor.
-    Each of "methods": name, layers (copied or trained alone, and whether assumed), parameters, operations, memory in
-    bytes by part, and by device: fits, seconds, hours. "totals": hours of all cells of all seeds, by device.
+    Each of "methods": name, layers (copied or trained alone, and whether assumed), parameters, operations, memory of
+    each device in bytes by part ("main": of main memory, a process), and by device: fits, main memory of a machine,
+    seconds, hours. "totals": hours of all cells of all seeds, by device.
     Raises InputError for a model whose configuration cannot be read or that a method does not fit.
     """
     from adept_bench.methods.registry import get
@@ -64,6 +66,8 @@ def make_plan(
             "scaling": SCALING if count > 1 else None,
             "reserved_bytes": RESERVED,
             "fragmented": FRAGMENTED,
+            "devices_a_machine": A_MACHINE,
+            "main_memory_named_bytes": NAMED,
             "probing": "probe documents have max_length tokens; fewer cost less",
             "evaluation": "tokens a question are rounded means (docs/plan.md)",
         },
@@ -86,7 +90,7 @@ def assumed_layers(config: RunConfig, depth: int) -> tuple[list[int], str]:
 def _row(name: str, estimate: Estimate, devices: Sequence[Device], count: int, rates: Mapping[str, Rate]) -> Any:
     shape, counted = estimate.shape, estimate.operations
     trains = estimate.method.trains
-    memory = estimate.memory() if trains else None
+    memory = estimate.memory(as_configured(estimate.config.training, count)) if trains else None
     row: dict[str, Any] = {
         "name": name,
         "layers": shape.chosen_layers,
@@ -108,7 +112,7 @@ def _row(name: str, estimate: Estimate, devices: Sequence[Device], count: int, r
             "generated": estimate.evaluation.generated,
             "not_counted": estimate.evaluation.unknown,
         },
-        "memory": {**vars(memory), "peak": estimate.peak} if memory is not None else None,
+        "memory": {**vars(memory), "peak": estimate.peak(count)} if memory is not None else None,
         "devices": {},
     }
     for one in devices:
@@ -120,11 +124,18 @@ def _on_device(estimate: Estimate, device: Device, count: int, rate: Rate) -> di
     if not estimate.method.trains:
         seconds = estimate.seconds(rate.over(count))
         hours = sum(seconds.values()) / 3600
-        return {"fits": "-", "peak": None, "devices": count, "seconds": seconds, "hours": hours}
+        return {"fits": "-", "peak": None, "main": 0, "devices": count, "seconds": seconds, "hours": hours}
     found = estimate.fit(device, count)
     if found.settings is None:
-        return {"fits": found.how, "peak": found.bytes, "devices": 0, "seconds": None, "hours": None}
+        return {"fits": found.how, "peak": found.bytes, "main": 0, "devices": 0, "seconds": None, "hours": None}
     used = max(count, found.settings.shards)  # what only fits on more devices than asked for is timed on those
     seconds = estimate.seconds(rate.over(used), found.settings)
     hours = sum(seconds.values()) / 3600
-    return {"fits": found.how, "peak": found.bytes, "devices": used, "seconds": seconds, "hours": hours}
+    return {
+        "fits": found.how,
+        "peak": found.bytes,
+        "main": found.main,
+        "devices": used,
+        "seconds": seconds,
+        "hours": hours,
+    }

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 Rows = list[list[str]]
-MEMORY = ("weights", "gradients", "optimizer", "activations", "peak")
+MEMORY = ("weights", "gradients", "buckets", "optimizer", "activations", "gathered", "peak", "main")
+SPENT = ("training", "probing", "evaluation")
+SOMETIMES = {"buckets", "gathered", "main"}  # of several processes: shown where one of the methods has them
 
 
 def tables(plan: dict[str, Any]) -> list[tuple[str, list[str], Rows]]:
@@ -16,7 +18,9 @@ def tables(plan: dict[str, Any]) -> list[tuple[str, list[str], Rows]]:
 
 
 def _needs(plan: dict[str, Any]) -> tuple[str, list[str], Rows]:
-    header = ["method", "parameters", "train", "layers", "operations", *MEMORY]
+    every = [one["memory"] or {} for one in plan["methods"]]
+    parts = [part for part in MEMORY if part not in SOMETIMES or any(memory.get(part) for memory in every)]
+    header = ["method", "parameters", "train", "layers", "operations", *parts]
     rows = []
     for one in plan["methods"]:
         memory = one["memory"] or {}
@@ -28,14 +32,15 @@ def _needs(plan: dict[str, Any]) -> tuple[str, list[str], Rows]:
                 f"{one['trainable_fraction']:.1%}",
                 layers or "-",
                 f"{one['operations']['training']:.2e}" if one["operations"]["training"] else "-",
-                *[_bytes(memory.get(part)) for part in MEMORY],
+                *[_bytes(memory.get(part)) for part in parts],
             ]
         )
     return f"What a cell needs ({plan['suite']} on {plan['preset']}, {plan['model']['source']})", header, rows
 
 
 def _hours(plan: dict[str, Any]) -> tuple[str, list[str], Rows]:
-    header = ["device", "method", "fits", "peak", "training", "probing", "evaluation", "hours"]
+    main = any(found["main"] for one in plan["methods"] for found in one["devices"].values())
+    header = ["device", "method", "fits", "peak", *(["main"] if main else []), *SPENT, "hours"]
     rows = []
     for device, about in plan["devices"].items():
         count = f" x{about['count']}" if about["count"] > 1 else ""
@@ -48,7 +53,8 @@ def _hours(plan: dict[str, Any]) -> tuple[str, list[str], Rows]:
                     one["name"],
                     found["fits"],
                     _bytes(found["peak"]),
-                    *[_time(seconds.get(part)) for part in ("training", "probing", "evaluation")],
+                    *([_bytes(found["main"] or None)] if main else []),
+                    *[_time(seconds.get(part)) for part in SPENT],
                     "-" if found["hours"] is None else f"{found['hours']:.3g}",
                 ]
             )
@@ -69,6 +75,13 @@ def notes(plan: dict[str, Any]) -> list[str]:
     if any(device != "cpu" for device in plan["devices"]):
         reserved, lost = assumed["reserved_bytes"] / 2**30, assumed["fragmented"]
         found.append(f"fits: the peak within the device's memory less {lost:.0%} and {reserved:g} GiB")
+    if any(found["main"] for one in plan["methods"] for found in one["devices"].values()):
+        machine, named = assumed["devices_a_machine"], assumed["main_memory_named_bytes"] / 2**30
+        found.append(
+            "FSDP: each device holds the whole weights before they are sharded, so the peak is no less; main: main "
+            f"memory of a process above, of a machine (up to {machine} processes) below, where more than {named:.0f}G "
+            "stand beside what fits"
+        )
     unknown = sorted({name for one in plan["methods"] for name in one["evaluation"]["not_counted"]})
     if unknown:
         found.append(f"evaluation of {', '.join(unknown)} is not counted: their size is not known here")

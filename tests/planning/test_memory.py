@@ -6,11 +6,12 @@ import pytest
 import torch
 from transformers import Qwen3ForCausalLM
 
+from adept_bench.errors import InputError
 from adept_bench.methods.base import prepare
 from adept_bench.methods.registry import get
 from adept_bench.planning.activations import Reach, Saved, reach, saved
 from adept_bench.planning.devices import DEVICES
-from adept_bench.planning.fit import fit
+from adept_bench.planning.fit import fit, ladder
 from adept_bench.planning.measuring import RandomTokens
 from adept_bench.planning.memory import Memory, Settings
 from adept_bench.planning.shapes import PlanContext
@@ -41,7 +42,38 @@ def test_an_8_bit_optimizer_and_shards_divide_what_they_should(planning):
     shared = one.memory(Settings(4, shards=2))
     assert (2 * shared.weights, 2 * shared.gradients) == (plain.weights, plain.gradients)
     assert shared.activations == plain.activations
-    assert shared.gathered > 0
+
+
+def test_ddp_holds_the_gradients_twice_and_fsdp_the_weights_in_main_memory(planning):
+    one = planning.estimate("full", planning.config(), planning.architecture())
+    trained, alone = 4 * one.shape.total, one.memory()
+    assert (alone.buckets, alone.gathered, alone.whole, alone.main) == (0, 0, 0, 0)
+    replicated = one.memory(Settings(4, replicas=3))
+    assert (replicated.buckets, replicated.main) == (trained, 0)
+    assert replicated.peak(accumulating=True) == alone.peak(accumulating=True) + trained
+    sharded = one.memory(Settings(4, shards=3))
+    # every weight of 4 bytes: once on the device before it is sharded, then twice in main memory
+    assert (sharded.buckets, sharded.whole, sharded.main) == (0, trained, 2 * trained)
+    few = planning.estimate("frozen", planning.config(options={"k": 1}), planning.architecture())
+    assert few.memory(Settings(4, replicas=2)).buckets == 4 * few.shape.trainable
+    assert few.memory(Settings(4, shards=2)).main == 2 * 4 * few.shape.total
+
+
+def test_what_fsdp_gathers_by_hand(planning):
+    d, i, h, g, s, words = 32, 48, 4, 2, 8, 64
+    layer = 2 * d + d * s * (2 * h + 2 * g) + 2 * s + 3 * d * i
+    full = planning.estimate("full", planning.config(), planning.architecture())
+    assert full.memory(Settings(4, shards=2)).gathered == 4 * 2 * layer + (4 + 4) * layer
+    half = planning.config(model={"dtype": "bfloat16"}, training={"precision": "bf16"}, options={"k": 1})
+    adapters = planning.estimate("frozen", half, planning.architecture(vocab_size=100 * words))
+    assert adapters.memory(Settings(4, shards=2)).gathered == 2 * 100 * words * d  # the embedding, which is frozen
+    everything = planning.estimate("full", half, planning.architecture(vocab_size=100 * words))
+    assert everything.memory(Settings(4, shards=2)).gathered == (2 + 2 + 4) * 100 * words * d
+
+
+def test_a_device_holds_the_whole_weights_before_they_are_sharded():
+    memory = Memory(weights=10, gradients=4, optimizer=8, activations=7, whole=80)
+    assert memory.peak(accumulating=True) == 80
 
 
 def test_layers_by_kind(planning):
@@ -110,7 +142,7 @@ def test_the_predicted_peak_is_within_a_quarter_of_a_real_step(planning, live_by
         live.note(parameter)
     with live:
         train(edit.model, RandomTokens(512, 64, 8), training=config.training, learning_rate=1e-4)
-    predicted = planning.estimate(name, config, shape).peak
+    predicted = planning.estimate(name, config, shape).peak()
     assert predicted == pytest.approx(live.peak, rel=0.25)
 
 
@@ -127,3 +159,42 @@ def test_the_ladder_goes_from_what_changes_nothing_to_more_devices(planning):
     assert found["h100"] == "with checkpointing, batch 1"
     assert found["a6000"] == "with checkpointing, batch 1, 2 devices, FSDP"
     assert found["rtx4090"] == "with checkpointing, batch 1, 4 devices, FSDP"
+
+
+def _needing(**sizes):
+    """`memory` of a ladder: GiB of each part, whatever the settings, but for what shards divide."""
+
+    def memory(settings: Settings) -> Memory:
+        size = sizes["each"] / settings.shards + sizes.get("copied", 0) * (settings.replicas > 1)
+        main = sizes["each"] * 2 * (settings.shards > 1)
+        return Memory(weights=int(size * 2**30), gradients=0, optimizer=0, activations=0, main=int(main * 2**30))
+
+    return memory
+
+
+def test_several_devices_hold_copies_first_and_then_shards(planning):
+    training = planning.config().training
+    assert fit(DEVICES["h100"], training, 1, _needing(each=50, copied=40)).how == "yes"
+    assert fit(DEVICES["h100"], training, 2, _needing(each=50, copied=20)).how == "yes"
+    found = fit(DEVICES["h100"], training, 2, _needing(each=50, copied=40))
+    assert (found.how, found.main) == ("with 2 devices, FSDP, 200G of main memory", 200 * 2**30)
+    assert fit(DEVICES["h100"], training, 16, _needing(each=100)).main == 8 * 200 * 2**30  # of one machine
+    little = fit(DEVICES["rtx4090"], training, 8, _needing(each=4, copied=40))
+    assert (little.how, little.main) == ("with 8 devices, FSDP", 64 * 2**30)
+    as_asked = planning.config(training={"distributed": "fsdp2"}).training
+    assert fit(DEVICES["h100"], as_asked, 2, _needing(each=10)).how == "yes"
+    assert fit(DEVICES["h100"], as_asked, 2, _needing(each=10)).settings == Settings(4, shards=2)
+
+
+def test_no_rung_is_one_that_run_refuses(planning):
+    """There is no 8-bit optimizer of weights in shards."""
+    for optimizer in ("adamw", "adamw-8bit"):
+        training = planning.config(training={"optimizer": optimizer}).training
+        rungs = [(how, settings) for count in (1, 2) for how, settings in ladder(training, count)]
+        assert any(settings.shards > 1 for _, settings in rungs)
+        assert not any(settings.shards > 1 and settings.eight_bit for _, settings in rungs)
+        assert all(("plain adamw" in how) == (optimizer == "adamw-8bit" and s.shards > 1) for how, s in rungs)
+    refused = planning.config(training={"optimizer": "adamw-8bit", "distributed": "fsdp2"}).training
+    with pytest.raises(InputError, match=r"training.optimizer: adamw-8bit with fsdp2; expected adamw"):
+        next(ladder(refused, 2))
+    assert next(ladder(refused, 1))[1] == Settings(4, eight_bit=True)
