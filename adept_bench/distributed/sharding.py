@@ -132,12 +132,14 @@ def shard_with(accelerator: Any) -> None:
     tests and for trying things out. Its own choice under bf16 is to add up gradients in bf16.
     """
     import torch
+    from accelerate import PartialState
     from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
     from torch.distributed.fsdp import MixedPrecisionPolicy
 
     state = accelerator.state
     if state.distributed_type == DistributedType.MULTI_CPU:
-        state.distributed_type = DistributedType.FSDP
+        # accelerate copies it from there whenever it makes a state; a Trainer's arguments then begin with a new one
+        state.distributed_type = PartialState._shared_state["distributed_type"] = DistributedType.FSDP
         state.fsdp_plugin = FullyShardedDataParallelPlugin(
             fsdp_version=2,
             auto_wrap_policy="TRANSFORMER_BASED_WRAP",

@@ -1,0 +1,50 @@
+"""What several processes hold beside one, and what `plan` says of it: copies of gradients, and of the whole model."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from adept_bench.planning.memory import WAITING
+
+SCRIPT = Path(__file__).with_name("resident.py")
+pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory, python, torchrun):
+    """(what one process holds, what the first of two does), in bytes."""
+    one, two = tmp_path_factory.mktemp("one") / "out", tmp_path_factory.mktemp("two") / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")  # what is freed leaves the process at once
+        for start, out in ((python, one), (torchrun, two)):
+            ended = start(SCRIPT, out)
+            assert ended.returncode == 0, ended.stderr
+    return tuple(json.loads(out.with_name("out-0.json").read_text()) for out in (one, two))
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_ddp_keeps_a_second_copy_of_the_gradients(found, batches):
+    """The buckets: in the peak of a step, and held between steps, when the gradients themselves are gone."""
+    one, two = (each[f"ddp {batches}"] for each in found)
+    gradients = two["weights"]  # all of them train, in float32
+    for what in ("peak", "held"):
+        more = two["steps"][-1][what] - one["steps"][-1][what]
+        assert 0.8 * gradients < more < 1.4 * gradients, what  # measured: 1.0 to 1.2
+
+
+def test_fsdp_shards_gradients_after_every_batch(found):
+    """Whole gradients kept to the end of the step would be twice these, and no parameter would have its shard's yet."""
+    two = found[1]["fsdp2 2"]
+    gradients, (first, second) = two["weights"], two["batches"][-2:]
+    assert first["gradients"] == pytest.approx(gradients / 2, rel=0.01)
+    assert second["gradients"] == first["gradients"]
+    more = first["held"] - two["steps"][-2]["held"]
+    assert 0.4 * gradients < more < 0.75 * gradients
+
+
+def test_fsdp_holds_the_model_in_main_memory_as_often_as_the_plan_says(found):
+    """On a processor the shards, half of the model here, are in main memory too."""
+    two = found[1]["fsdp2 2"]
+    model = two["weights"]
+    assert two["sharding"] == pytest.approx((WAITING - 1 + 1 / 2) * model, abs=0.3 * model)
