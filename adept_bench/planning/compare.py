@@ -98,8 +98,8 @@ def _row(pair: Pair, reference: Pair | None) -> dict[str, Any]:
     if reference is pair:
         row["seconds"]["why"] = row["memory"]["why"] = "what the others are predicted from"
         return row
-    process = reference.cell.cost.peak_memory_bytes - reference.estimate.peak()
-    row["memory"] = {**_both(process + estimate.peak(), cell.cost.peak_memory_bytes), "why": None}
+    process = reference.cell.cost.peak_memory_bytes - reference.estimate.peak
+    row["memory"] = {**_both(process + estimate.peak, cell.cost.peak_memory_bytes), "why": None}
     why = _not_comparable(cell, reference.cell)
     row["seconds"]["why"] = why
     if why is None:

@@ -156,8 +156,13 @@ class Estimate:
         found = self.bench.saved(self.shape, settings.batch_size, self.config)
         return memory_of(self.shape, self.reach, found, self.config.training, settings)
 
-    def peak(self, devices: int = 1) -> int:
-        """Bytes of a step at its peak on each of so many devices, as configured."""
+    @cached_property
+    def peak(self) -> int:
+        """Bytes of a step at its peak on one device, as configured."""
+        return self.peak_on(1)
+
+    def peak_on(self, devices: int) -> int:
+        """The same on each of so many devices."""
         settings = as_configured(self.config.training, devices)
         return self.memory(settings).peak(accumulates(self.config.training, settings))
 

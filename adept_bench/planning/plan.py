@@ -112,7 +112,7 @@ def _row(name: str, estimate: Estimate, devices: Sequence[Device], count: int, r
             "generated": estimate.evaluation.generated,
             "not_counted": estimate.evaluation.unknown,
         },
-        "memory": {**vars(memory), "peak": estimate.peak(count)} if memory is not None else None,
+        "memory": {**vars(memory), "peak": estimate.peak_on(count)} if memory is not None else None,
         "devices": {},
     }
     for one in devices:

@@ -142,7 +142,7 @@ def test_the_predicted_peak_is_within_a_quarter_of_a_real_step(planning, live_by
         live.note(parameter)
     with live:
         train(edit.model, RandomTokens(512, 64, 8), training=config.training, learning_rate=1e-4)
-    predicted = planning.estimate(name, config, shape).peak()
+    predicted = planning.estimate(name, config, shape).peak
     assert predicted == pytest.approx(live.peak, rel=0.25)
 
 
