@@ -52,5 +52,6 @@ def gpu_needs(preset: Preset, gpus: Sequence[float]) -> list[GpuNeed]:
             layers, _ = assumed_layers(config, bench.depth)
             estimates.append(Estimate(bench, get(method, config.options), config, config.selection.seed, layers))
         most = max(estimates, key=lambda one: one.peak)
-        found.append(GpuNeed(method, most.peak, most.fit(device, len(gpus)) if device else None))
+        peak = most.peak_on(max(1, len(gpus)))
+        found.append(GpuNeed(method, peak, most.fit(device, len(gpus)) if device else None))
     return found
