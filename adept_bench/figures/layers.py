@@ -20,6 +20,7 @@ OTHER_LAYER = "#c4c4c4"
 CORPUS_MARKERS = {"general": "o", "domain": "s"}
 CORPUS_LINES = {"general": "-", "domain": "--"}
 CORPUS_COLOURS = {"general": INK, "domain": "#8a8a8a"}
+ROOM = 0.03  # of the axis, from the outermost values to its ends: more than half a mark
 WIDE = 30.0  # a largest value so many times the median gets a logarithmic axis
 
 
@@ -35,16 +36,29 @@ def value_axis(axes: Axes, values: Sequence[float], ends: Sequence[float] = ()) 
     if middle == 0.0 or largest < WIDE * middle:
         low, high = min([low, *ends]), max([high, *ends, 1e-12])
         axes.set_ylim(1.12 * low, 1.12 * high)
+        _make_room(axes, values)
         axes.axhline(0, color=GREY, linewidth=0.7, zorder=1)
         return "The axis is linear."
     threshold = 10.0 ** math.ceil(math.log10(middle) - 1e-9)
     axes.set_yscale("symlog", linthresh=threshold, linscale=1.2)
     within = [end for end in ends if end > -10 * threshold]
     axes.set_ylim(min([1.25 * low, -0.25 * threshold, *(1.1 * end for end in within)]), 1.6 * max(high, threshold))
+    _make_room(axes, values)
     axes.axhspan(max(-threshold, axes.get_ylim()[0]), threshold, color="#f4f4f4", linewidth=0, zorder=0)
     axes.axhline(0, color=GREY, linewidth=0.7, zorder=1)
     _symlog_ticks(axes, threshold)
     return f"The axis is linear up to {threshold:g} either way (shaded) and logarithmic beyond."
+
+
+def _make_room(axes: Axes, values: Sequence[float]) -> None:
+    """Widen the y axis where its ends are too close to the outermost values for marks; an end at 0, of bars, stays."""
+    scale = axes.yaxis.get_transform()
+    bottom, top, least, most = scale.transform(np.array([*axes.get_ylim(), min(values), max(values)]))
+    room = ROOM * (top - bottom)
+    if least < 0 and least - room < bottom:
+        axes.set_ylim(bottom=scale.inverted().transform([least - room])[0])
+    if most + room > top:
+        axes.set_ylim(top=scale.inverted().transform([most + room])[0])
 
 
 def _symlog_ticks(axes: Axes, threshold: float) -> None:

@@ -435,3 +435,38 @@ def test_imports_neither_torch_nor_matplotlib() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [9.0, 0.2, -0.12, 0.01, 0.03, -0.1, 0.05],  # logarithmic: a quarter below -0.12 is a hair there
+        [9.0, 0.2, -0.5, 0.01, 0.03, -0.02, 0.0],
+        [0.3, 0.2, -0.01],  # linear: a tenth of -0.01 is nothing beside 0.3
+        [-0.3, -0.2, -0.001],
+    ],
+)
+def test_marks_of_the_outermost_layers_are_whole(values: list[float]) -> None:
+    layers = len(values)
+    block = Stability(
+        corpus="general",
+        documents=16,
+        k=2,
+        samples=50,
+        importance=values,
+        low=values,
+        high=values,
+        chosen=[0.0] * layers,
+        rank_correlation=[0.8, 0.6, 0.9],
+        sizes=[],
+    )
+    figure = drawn(ranking_stability, [cell("vanilla", 0, Analyses(stability=[block]))]).figure
+    assert figure is not None
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    (marks,) = axes.collections[-1:]
+    points = marks.get_offset_transform().transform(marks.get_offsets())[:, 1] * 72 / figure.dpi
+    radius = (marks.get_sizes()[0] ** 0.5 + marks.get_linewidths()[0]) / 2
+    frame = axes.get_window_extent()
+    assert min(points) - radius > frame.y0 * 72 / figure.dpi
+    assert max(points) + radius < frame.y1 * 72 / figure.dpi
