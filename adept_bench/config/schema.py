@@ -190,9 +190,9 @@ class TrainingConfig(Section):
     """Optimizer steps between checkpoints to go on from. Default: none are kept (ours; the shipped presets set it)."""
     log_every: PositiveInt = 10
     """Optimizer steps between points of the stored curve. Default 10 (ours)."""
-    distributed: Literal["ddp", "fsdp2"] = later("ddp")
-    """Under a launcher of several processes: a copy of the model each (ddp) or a part each (fsdp2). Default ddp (ours).
-    `accelerate launch --use_fsdp` asks for fsdp2 whatever is set here."""
+    distributed: Literal["ddp", "fsdp2", "zero1", "zero2", "zero3"] = later("ddp")
+    """Under a launcher of several processes: a copy of the model each (ddp), a part each (fsdp2), or DeepSpeed's ZeRO,
+    stage 1 to 3. Default ddp (ours). `accelerate launch --use_fsdp` and `--use_deepspeed` have the last word."""
 
     @property
     def tokens_per_step(self) -> int:

@@ -1,18 +1,21 @@
-"""A model in shards over the processes (FSDP2): a copy that is sharded while it trains, and whole tensors of it."""
+"""A model in shards over the processes: a copy that is sharded while it trains, and whole tensors of it.
+
+FSDP2 is here; what DeepSpeed's ZeRO does otherwise is in `zero`.
+"""
 
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from adept_bench.distributed.strategy import FSDP2, own_choice
+from adept_bench.distributed.zero import gathered_whole, is_partitioned, quiet
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-USE_FSDP = "ACCELERATE_USE_FSDP"
 
 
 def is_sharded(tensor: Any) -> bool:
@@ -27,9 +30,12 @@ def local(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.to_local() if is_sharded(tensor) else tensor  # type: ignore[attr-defined]
 
 
-def whole(tensor: torch.Tensor) -> torch.Tensor:
-    """All of a sharded tensor, gathered from all processes (all must ask); any other tensor itself."""
-    return tensor.full_tensor() if is_sharded(tensor) else tensor  # type: ignore[attr-defined]
+def whole(parameter: torch.Tensor) -> torch.Tensor:
+    """The values of a parameter that may be sharded, gathered from all processes (all must ask), without gradient."""
+    if is_partitioned(parameter):
+        return gathered_whole(parameter)
+    values = parameter.detach()
+    return values.full_tensor() if is_sharded(values) else values  # type: ignore[attr-defined]
 
 
 def like(tensor: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
@@ -57,24 +63,20 @@ def put(parameter: torch.Tensor, value: torch.Tensor) -> None:
 
 
 @contextmanager
-def sharded_copy(model: nn.Module, names: Collection[str]) -> Iterator[nn.Module]:
+def sharded_copy(model: nn.Module, names: Collection[str], strategy: str) -> Iterator[nn.Module]:
     """A copy of `model` to be sharded and trained; the block left without an error, `names` of it are taken over.
 
     Meanwhile `model` waits in main memory, and is left there: the shards must be gone before it has room on the GPU. A
-    model cannot be made whole in place: FSDP2 changes the classes of its
-    modules and has no way back.
+    model cannot be made whole in place: FSDP2 changes the classes of its modules, DeepSpeed hooks its parameters, and
+    neither has a way back.
     """
-    said = os.environ.get(USE_FSDP)
     model.to("cpu")
-    try:
+    with own_choice(), quiet():
         trained = copy.deepcopy(model)
         yield trained
-        if not all(map(is_sharded, trained.parameters())):
+        if strategy == FSDP2 and not all(map(is_sharded, trained.parameters())):
             raise RuntimeError("the model was not sharded, though training.distributed says fsdp2")
-    finally:
-        if said is None:  # accelerate sets it, and would take the next training for a sharded one
-            os.environ.pop(USE_FSDP, None)
-    take_over(model, trained, names)
+        take_over(model, trained, names)
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:
@@ -94,7 +96,7 @@ def take_over(model: nn.Module, trained: nn.Module, names: Collection[str]) -> N
     wanted, live, changed = set(names), dict(model.named_parameters()), []
     with torch.no_grad():
         for name, parameter in trained.named_parameters():
-            value = whole(parameter.detach()).to(live[name].device)
+            value = whole(parameter).to(live[name].device)
             if name in wanted:
                 live[name].copy_(value)
             elif not torch.equal(_bits(value), _bits(live[name].detach())):

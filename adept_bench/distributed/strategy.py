@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from adept_bench.distributed.group import group
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
 
 _AT_START = frozenset(os.environ)  # accelerate adds to it later
 ONE, DDP, FSDP2 = "one process", "ddp", "fsdp2"
+ZERO = {"zero1": 1, "zero2": 2, "zero3": 3}  # DeepSpeed's stages
+USE_FSDP, USE_DEEPSPEED = "ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"
 
 
 @dataclass(frozen=True)
@@ -42,23 +47,57 @@ def share_of(training: TrainingConfig, processes: int) -> Share:
 
 
 def strategy_of(training: TrainingConfig) -> str:
-    """ "one process", "ddp" or "fsdp2": as the launcher says, else as `training.distributed` does.
+    """ "one process", "ddp", "fsdp2" or "zero1" to "zero3": as the launcher says, else as `training.distributed` does.
 
-    Raises InputError for DeepSpeed and FSDP1.
+    Raises InputError for FSDP1, for what of DeepSpeed is not ZeRO on the GPU, and where DeepSpeed is not installed.
     """
     if group().size == 1:
         return ONE
-    if _said("ACCELERATE_USE_DEEPSPEED"):
-        raise InputError(
-            "accelerate launch --use_deepspeed: rates by unit need gradients and weights that DeepSpeed does not hand "
-            "out; expected --use_fsdp --fsdp_version 2, or no option at all (DDP)"
-        )
-    if _said("ACCELERATE_USE_FSDP"):
+    if _said(USE_DEEPSPEED):
+        strategy = _zero_of_the_launcher()
+    elif _said(USE_FSDP):
         version = os.environ.get("FSDP_VERSION", "2")
         if version != "2":
             raise InputError(f"accelerate launch --fsdp_version: {version}; expected 2")
-        return FSDP2
-    return training.distributed
+        strategy = FSDP2
+    else:
+        strategy = training.distributed
+    if strategy in ZERO and find_spec("deepspeed") is None:
+        raise InputError(
+            f"training.distributed: {strategy} needs the package deepspeed, which is not installed; "
+            "expected `pip install deepspeed`, or fsdp2"
+        )
+    return strategy
+
+
+def _zero_of_the_launcher() -> str:
+    """The stage that `accelerate launch --use_deepspeed` asks for. Raises InputError for what else it may ask for."""
+    for option in ("config_file", "offload_optimizer_device", "offload_param_device"):
+        value = os.environ.get(f"ACCELERATE_DEEPSPEED_{option.upper()}", "none")
+        if value != "none":
+            name = "deepspeed_config_file" if option == "config_file" else option
+            raise InputError(
+                f"accelerate launch --{name}: {value}; expected --zero_stage alone: the presets settle the rest, "
+                "and nothing is moved off the GPU"
+            )
+    stage = os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2")
+    if f"zero{stage}" not in ZERO:
+        raise InputError(f"accelerate launch --zero_stage: {stage}; expected 1, 2 or 3")
+    return f"zero{stage}"
+
+
+@contextmanager
+def own_choice() -> Iterator[None]:
+    """Within it accelerate is told of DeepSpeed by us alone; afterwards the environment is as the launcher left it."""
+    said = {name: os.environ.get(name) for name in (USE_FSDP, USE_DEEPSPEED)}
+    os.environ.pop(USE_DEEPSPEED, None)
+    try:
+        yield
+    finally:
+        for name, value in said.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def launcher() -> str:
@@ -70,14 +109,13 @@ def _said(variable: str) -> bool:
     return os.environ.get(variable, "false").lower() in ("1", "true", "yes")
 
 
-def trainer_arguments(training: TrainingConfig) -> dict[str, Any]:
+def trainer_arguments(training: TrainingConfig, strategy: str) -> dict[str, Any]:
     """What `TrainingArguments` is told of the processes."""
     share = share_of(training, group().size)
     told: dict[str, Any] = {
         "per_device_train_batch_size": share.batch_size,
         "gradient_accumulation_steps": share.accumulation,
     }
-    strategy = strategy_of(training)
     if strategy == DDP:
         told["ddp_find_unused_parameters"] = False  # every parameter that trains is used in every step
     elif strategy == FSDP2:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from adept_bench.config.names import check_methods
 from adept_bench.distributed.group import from_main, group, held, main_first
-from adept_bench.distributed.strategy import FSDP2, share_of, strategy_of
+from adept_bench.distributed.strategy import DDP, share_of, strategy_of
 from adept_bench.errors import InputError
 from adept_bench.files import content_hash, write_whole
 from adept_bench.progress import reporter
@@ -112,10 +112,11 @@ def check_processes(config: RunConfig, jobs: int | None) -> None:
     if (jobs or 1) > 1:
         raise InputError(f"--jobs: {jobs}; expected 1, as {size} processes of a launcher work on each cell together")
     share_of(config.training, size)
-    if strategy_of(config.training) == FSDP2 and config.training.optimizer != "adamw":
+    strategy = strategy_of(config.training)
+    if strategy != DDP and config.training.optimizer != "adamw":
         raise InputError(
             f"training.optimizer: {config.training.optimizer} is not known to work on weights in shards; "
-            "expected adamw with fsdp2, or ddp"
+            f"expected adamw with {strategy}, or ddp"
         )
 
 

@@ -8,8 +8,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adept_bench.distributed import sharding, zero
 from adept_bench.distributed.group import gathered, group
-from adept_bench.distributed.sharding import is_sharded, optimizer_part, put, restore_part, whole
+from adept_bench.distributed.sharding import put, whole
 from adept_bench.files import write_json
 
 if TYPE_CHECKING:
@@ -49,11 +50,11 @@ def complete(folder: Path, state: dict[str, Any]) -> None:
 
 
 def save_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> None:
-    """Write this process's part of the state of an optimizer whose parameters are sharded."""
+    """Write this process's part of the state of an optimizer that is sharded, by FSDP2 or by ZeRO."""
     import torch
 
     folder.mkdir(parents=True, exist_ok=True)
-    torch.save(optimizer_part(optimizer), folder / f"optimizer-{group().rank}.pt")
+    torch.save(_sharder(optimizer).optimizer_part(optimizer), folder / f"optimizer-{group().rank}.pt")
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> None:
@@ -61,7 +62,11 @@ def load_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> None:
     import torch
 
     part = torch.load(folder / f"optimizer-{group().rank}.pt", map_location="cpu", weights_only=True)
-    restore_part(optimizer, part)
+    _sharder(optimizer).restore_part(optimizer, part)
+
+
+def _sharder(optimizer: torch.optim.Optimizer) -> Any:
+    return zero if zero.is_zero(optimizer) else sharding
 
 
 def clear(output: Path, keep: Path | None = None) -> None:
@@ -82,9 +87,9 @@ def save_trainable(model: nn.Module, folder: Path) -> None:
     tensors, writes = {}, group().main
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            value = whole(parameter.detach())
+            value = whole(parameter)
             if writes:
-                tensors[name] = (value.cpu() if is_sharded(parameter) else value).contiguous()
+                tensors[name] = value.cpu().contiguous()
     if writes:
         save_file(tensors, folder / WEIGHTS)
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,8 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from adept_bench.distributed.group import from_main, group, mean
 from adept_bench.distributed.sharding import shard_with, sharded_copy
-from adept_bench.distributed.strategy import FSDP2, spread, strategy_of, trainer_arguments
+from adept_bench.distributed.strategy import DDP, FSDP2, ONE, ZERO, spread, strategy_of, trainer_arguments
+from adept_bench.distributed.zero import forget, measured_on, settle, zero_with
 from adept_bench.errors import InputError
 from adept_bench.files import content_hash
 from adept_bench.probing.loss import NotFiniteError, document_losses
@@ -115,7 +117,8 @@ def train(
     # without autocast 16-bit activations would meet the float32 masters, so then everything is float32
     masters = trainable if training.precision == "bf16" else [name for name, _ in model.named_parameters()]
     device = next(model.parameters()).device
-    run = _Run(record, training, learning_rate, identity, seed)
+    run = _Run(record, training, learning_rate, identity, seed, device)
+    settle(device)
     try:
         with left_as_found(model, masters), _folder(output_dir) as folder, _reported(on_progress, run, description):
             _update(run, model, dataset, rates, trainable, folder, found, saves=output_dir is not None)
@@ -143,17 +146,20 @@ def _update(
 ) -> None:
     """The updates, from the checkpoint `found` on. A model that trained in shards is left in main memory."""
     plain = "forward" not in vars(model)
-    with _placed(model, run.training, trainable) as live:
+    with _placed(model, run, trainable) as live:
         run.controller = RateController(live, rates, run.learning_rate, run.training.weight_decay)
-        arguments = _arguments(live, run.training, run.seed, folder, saves=saves)
+        arguments = _arguments(run, folder, saves=saves, spread_by_itself=hasattr(live, "hf_device_map"))
+        trainer = _UnitTrainer(run, live, dataset, arguments)
         try:
-            _UnitTrainer(run, live, dataset, arguments).train(resume_from_checkpoint=run.restore(found))
+            trainer.train(resume_from_checkpoint=run.restore(found))
         finally:
+            trainer.accelerator.free_memory()  # DeepSpeed takes its hooks off
+            forget()
             if plain:  # accelerate wraps it under bf16; a bound method of the model's own would keep the model alive
                 for name in ("forward", "_original_forward"):
                     vars(live).pop(name, None)
             run.record.refreshes = run.controller.ledger
-            del run.controller
+            del run.controller, run.measured
 
 
 @contextmanager
@@ -172,11 +178,10 @@ def _reported(on_progress: OnProgress | None, run: _Run, description: str) -> It
         yield
 
 
-def _placed(
-    model: nn.Module, training: TrainingConfig, trainable: Collection[str]
-) -> AbstractContextManager[nn.Module]:
+def _placed(model: nn.Module, run: _Run, trainable: Collection[str]) -> AbstractContextManager[nn.Module]:
     """The model that is trained: itself, or a copy that the processes hold in shards."""
-    return sharded_copy(model, trainable) if strategy_of(training) == FSDP2 else nullcontext(model)
+    run.measured = partial(measured_on, model, run.device) if run.strategy in ZERO else nullcontext
+    return sharded_copy(model, trainable, run.strategy) if run.strategy in (FSDP2, *ZERO) else nullcontext(model)
 
 
 def _folder(output_dir: Path | None) -> AbstractContextManager[str]:
@@ -198,20 +203,20 @@ def _found(output_dir: Path | None, identity: str) -> tuple[Path, dict[str, Any]
     return found
 
 
-def _arguments(model: nn.Module, training: TrainingConfig, seed: int, folder: str, *, saves: bool) -> TrainingArguments:
-    device = next(model.parameters()).device
-    if device.type == "cuda" and device.index not in (None, group().local_rank) and not hasattr(model, "hf_device_map"):
+def _arguments(run: _Run, folder: str, *, saves: bool, spread_by_itself: bool) -> TrainingArguments:
+    training, device = run.training, run.device
+    if device.type == "cuda" and device.index not in (None, group().local_rank) and not spread_by_itself:
         raise InputError(f"model on {device}: training uses the first visible GPU; choose it with CUDA_VISIBLE_DEVICES")
     saves = saves and training.save_every is not None
     arguments = TrainingArguments(
         output_dir=folder,
         max_steps=training.steps,
         num_train_epochs=1,
-        **trainer_arguments(training),
+        **trainer_arguments(training, run.strategy),
         max_grad_norm=training.max_grad_norm,
         train_sampling_strategy="sequential",
         bf16=training.precision == "bf16",
-        seed=seed,
+        seed=run.seed,
         use_cpu=device.type == "cpu",
         save_strategy="steps" if saves else "no",
         save_steps=training.save_every or training.steps,
@@ -231,12 +236,19 @@ class _Run:
     """The state of a training that the Trainer does not keep: curve, ledger, seconds. Saved with each checkpoint."""
 
     controller: RateController  # of the model as it trains, and no longer
+    measured: Callable[[nn.Module], AbstractContextManager[nn.Module]]  # the same: what refreshes measure of it
 
     def __init__(
-        self, record: TrainRecord, training: TrainingConfig, learning_rate: float, identity: str, seed: int
+        self,
+        record: TrainRecord,
+        training: TrainingConfig,
+        learning_rate: float,
+        identity: str,
+        seed: int,
+        device: torch.device,
     ) -> None:
         self.record, self.training, self.learning_rate, self.identity = record, training, learning_rate, identity
-        self.seed = seed
+        self.seed, self.device, self.strategy = seed, device, strategy_of(training)
         self.on_progress: OnProgress = lambda fields: None
         self.step_loss: torch.Tensor | None = None
         self.losses: list[float] = []  # of the steps since the last point of the curve
@@ -285,11 +297,11 @@ class _Run:
 
     @advised("a refresh of unit importance", UNIT_PROBE)
     def refresh(self, step: int, model: nn.Module, scheduler: Any, optimizer: Any) -> None:
-        started, device = time.perf_counter(), next(model.parameters()).device.type
+        started, bf16 = time.perf_counter(), self.training.precision == "bf16"
         # under mixed precision the float32 masters meet 16-bit activations, which only autocast allows
-        with torch.autocast(device, torch.bfloat16, enabled=self.training.precision == "bf16"):
+        with self.measured(model) as ordinary, torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
             try:
-                self.controller.refresh(step, model, scheduler, optimizer)
+                self.controller.refresh(step, ordinary, scheduler, optimizer)
             except NotFiniteError as error:
                 raise self.diverged("training diverged, as shown by the refresh", step, error) from None
         self.record.probe_seconds += time.perf_counter() - started
@@ -356,9 +368,12 @@ class _UnitTrainer(Trainer):
 
     def create_accelerator_and_postprocess(self) -> None:
         super().create_accelerator_and_postprocess()
-        if strategy_of(self.run.training) == FSDP2:
+        strategy = self.run.strategy
+        if strategy == FSDP2:
             shard_with(self.accelerator)
             self.is_fsdp_enabled = True
+        elif strategy in ZERO:
+            zero_with(self.accelerator, ZERO[strategy], self.args, bf16=self.run.training.precision == "bf16")
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
@@ -381,7 +396,7 @@ class _UnitTrainer(Trainer):
         checkpoints.save_trainable(self.trained, Path(output_dir or str(self.args.output_dir)))
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        if not self.is_fsdp_enabled:
+        if self.run.strategy in (ONE, DDP):
             super()._save_optimizer_and_scheduler(output_dir)
             return
         assert self.optimizer is not None
@@ -391,7 +406,7 @@ class _UnitTrainer(Trainer):
             torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if not self.is_fsdp_enabled or checkpoint is None:
+        if self.run.strategy in (ONE, DDP) or checkpoint is None:
             super()._load_optimizer_and_scheduler(checkpoint)
             return
         assert self.optimizer is not None

@@ -30,10 +30,10 @@ def torchrun():
 
 @pytest.fixture(scope="session")
 def accelerate():
-    """The same by `accelerate launch` with FSDP2."""
-    launch = ["accelerate", "launch", "--use_fsdp", "--fsdp_version=2", "--num_processes=2", "--num_machines=1"]
+    """The same by `accelerate launch` with options that say how to share."""
+    launch = ["accelerate", "launch", "--num_processes=2", "--num_machines=1"]
     quiet = ["--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0"]
-    return lambda *arguments: _ended([*launch, *quiet, *map(str, arguments)])
+    return lambda sharing, *arguments: _ended([*launch, *sharing, *quiet, *map(str, arguments)])
 
 
 @pytest.fixture(scope="session")

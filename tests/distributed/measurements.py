@@ -4,8 +4,10 @@
 folder with a model and the lab's tokenizer.
 """
 
+import gc
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from adept_bench.training.trainer import train
 from adept_bench.training.units import BoundRates, units_of
 
 LENGTH, STEPS = 16, 6
+ZERO = ("zero1", "zero2", "zero3") if find_spec("deepspeed") else ()
 
 
 class Sequences(torch.utils.data.Dataset):
@@ -104,6 +107,14 @@ def adapted(method, dtype):
     return model, names, rates
 
 
+def _held():
+    """Bytes of all tensors that are alive."""
+    gc.collect()
+    tensors = [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)]
+    storages = {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in tensors}
+    return sum(storages.values())
+
+
 def training(method, folder=None, *, batch_size=4, accumulation=1, dtype=torch.float32, **changes):
     """What a training leaves: curve, ledger, trained weights, whether the frozen ones are as before, what was read."""
     model, names, rates = adapted(method, dtype)
@@ -112,9 +123,11 @@ def training(method, folder=None, *, batch_size=4, accumulation=1, dtype=torch.f
     settings = {"length": LENGTH, "batch_size": batch_size, "accumulation": accumulation, "log_every": 1, **changes}
     tokens = STEPS * LENGTH * batch_size * accumulation
     config = TrainingConfig(tokens=tokens, warmup=0.2, weight_decay=0.1, **settings)
+    before = _held()
     record = train(model, sequences, training=config, learning_rate=0.01, rates=rates, output_dir=folder)
     after = dict(model.named_parameters())
     return {
+        "left": _held() - before,
         "curve": [point["loss"] for point in record.curve],
         "steps": [point["step"] for point in record.curve],
         "ledger": record.refreshes,
@@ -166,17 +179,25 @@ def evaluated(folder):
     }
 
 
-def everything(folder, model):
-    found = {"probes": probes(), "evaluated": evaluated(model)}
-    for strategy in ("ddp", "fsdp2"):
-        spread = {"distributed": strategy}
-        for method in ("copies", "adapters", "full"):
-            found[f"{strategy} {method}"] = training(method, **spread)
-        found[f"{strategy} accumulated"] = training("copies", batch_size=2, accumulation=4, **spread)
-        found[f"{strategy} resumed"] = resumed("copies", folder / strategy, **spread)
-        for method in ("copies", "adapters"):
-            found[f"{strategy} bf16 {method}"] = training(method, dtype=torch.bfloat16, precision="bf16", **spread)
+def trainings(folder, strategy):
+    spread = {"distributed": strategy}
+    wide = {"dtype": torch.bfloat16, "precision": "bf16", **spread}
+    found = {
+        "copies": training("copies", **spread),
+        "adapters": training("adapters", **spread),
+        "accumulated": training("copies", batch_size=2, accumulation=4, **spread),
+        "resumed": resumed("copies", folder / strategy, **spread),
+        "bf16 copies": training("copies", **wide),
+    }
+    if strategy not in ZERO:
+        found |= {"full": training("full", **spread), "bf16 adapters": training("adapters", **wide)}
     return found
+
+
+def everything(folder, model):
+    """By strategy; one process has no use for one, so its trainings are done once."""
+    strategies = ("ddp", "fsdp2", *ZERO) if group().size > 1 else ("ddp",)
+    return {"probes": probes(), "evaluated": evaluated(model)} | {each: trainings(folder, each) for each in strategies}
 
 
 if __name__ == "__main__":

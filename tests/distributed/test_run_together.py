@@ -1,6 +1,7 @@
 """`run` under torchrun and accelerate launch: one result a cell, the numbers of one process, and no hang."""
 
 import json
+from importlib.util import find_spec
 
 import pytest
 
@@ -33,7 +34,11 @@ def alone(settings, tmp_path_factory):
     return _cells(results)
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+LAUNCHED = {"fsdp2": ["--use_fsdp", "--fsdp_version=2"], "zero2": ["--use_deepspeed", "--zero_stage=2"]}
+NO_ZERO = pytest.mark.skipif(find_spec("deepspeed") is None, reason="deepspeed is not installed")
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2", pytest.param("zero2", marks=NO_ZERO)])
 def test_two_processes_write_each_cell_once_and_as_one_process(
     settings, alone, tmp_path, strategy, torchrun, accelerate
 ):
@@ -41,7 +46,7 @@ def test_two_processes_write_each_cell_once_and_as_one_process(
     if strategy == "ddp":
         ended, launcher = torchrun(*run), "torchrun"
     else:
-        ended, launcher = accelerate(*run), "accelerate launch"
+        ended, launcher = accelerate(LAUNCHED[strategy], *run), "accelerate launch"
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.count("done: ") == 2
     assert ended.stdout.count("held-out domain loss") == 1

@@ -1,5 +1,7 @@
 """Which share of a step each process has, and what launchers may ask for."""
 
+import os
+
 import pytest
 
 from adept_bench.config.schema import TrainingConfig
@@ -52,9 +54,44 @@ def test_accelerate_has_the_last_word(monkeypatch):
     monkeypatch.setenv("FSDP_VERSION", "1")
     with pytest.raises(InputError, match="--fsdp_version: 1; expected 2"):
         strategy.strategy_of(_training(2))
+
+
+def test_deepspeed_is_zero_and_nothing_else(monkeypatch):
+    monkeypatch.setattr(strategy, "group", lambda: Group(0, 2, 0))
+    monkeypatch.setattr(strategy, "find_spec", lambda name: object())
+    for name in list(os.environ):
+        if name.startswith("ACCELERATE_"):
+            monkeypatch.delenv(name)
+    assert strategy.strategy_of(_training(2, distributed="zero3")) == "zero3"
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
-    with pytest.raises(InputError, match="use_deepspeed"):
+    assert strategy.strategy_of(_training(2, distributed="fsdp2")) == "zero2"
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO_STAGE", "1")
+    assert strategy.strategy_of(_training(2)) == "zero1"
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO_STAGE", "0")
+    with pytest.raises(InputError, match="--zero_stage: 0; expected 1, 2 or 3"):
         strategy.strategy_of(_training(2))
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2")
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_OFFLOAD_OPTIMIZER_DEVICE", "cpu")
+    with pytest.raises(InputError, match="--offload_optimizer_device: cpu; expected --zero_stage alone"):
+        strategy.strategy_of(_training(2))
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_OFFLOAD_OPTIMIZER_DEVICE", "none")
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_CONFIG_FILE", "mine.json")
+    with pytest.raises(InputError, match=r"--deepspeed_config_file: mine\.json; expected"):
+        strategy.strategy_of(_training(2))
+    monkeypatch.delenv("ACCELERATE_DEEPSPEED_CONFIG_FILE")
+    monkeypatch.setattr(strategy, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="zero2 needs the package deepspeed"):
+        strategy.strategy_of(_training(2))
+
+
+def test_the_environment_is_as_the_launcher_left_it(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    monkeypatch.delenv("ACCELERATE_USE_FSDP", raising=False)
+    with strategy.own_choice():
+        assert "ACCELERATE_USE_DEEPSPEED" not in os.environ
+        os.environ["ACCELERATE_USE_FSDP"] = "true"
+    assert os.environ["ACCELERATE_USE_DEEPSPEED"] == "true"
+    assert "ACCELERATE_USE_FSDP" not in os.environ
 
 
 def test_the_setting_changes_no_hash():
@@ -84,6 +121,8 @@ def test_what_processes_cannot_do_is_refused_before_the_work(monkeypatch):
     run.check_processes(resolve("medical"), None)
     with pytest.raises(InputError, match="--jobs: 3; expected 1, as 2 processes"):
         run.check_processes(resolve("medical"), 3)
-    sharded = ["training.distributed=fsdp2", "training.optimizer=adamw-8bit"]
-    with pytest.raises(InputError, match=r"training.optimizer: adamw-8bit .* expected adamw with fsdp2"):
-        run.check_processes(resolve("medical", overrides=sharded), None)
+    monkeypatch.setattr(strategy, "find_spec", lambda name: object())
+    for kind in ("fsdp2", "zero2"):
+        sharded = [f"training.distributed={kind}", "training.optimizer=adamw-8bit"]
+        with pytest.raises(InputError, match=rf"training.optimizer: adamw-8bit .* expected adamw with {kind}"):
+            run.check_processes(resolve("medical", overrides=sharded), None)
