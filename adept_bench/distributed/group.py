@@ -61,6 +61,7 @@ def start() -> Group:
     asked = launched()
     if asked.size <= 1 or _current.size > 1:
         return _current
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # DDP warns that it looks for unused parameters (strategy)
     import torch
     from torch import distributed
 

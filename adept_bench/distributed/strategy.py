@@ -117,7 +117,9 @@ def trainer_arguments(training: TrainingConfig, strategy: str) -> dict[str, Any]
         "gradient_accumulation_steps": share.accumulation,
     }
     if strategy == DDP:
-        told["ddp_find_unused_parameters"] = False  # every parameter that trains is used in every step
+        # every parameter that trains is used; but told so, DDP puts its buckets together anew after the first step, and
+        # a resumed run's gradients are then added up in another order than those of an unbroken one
+        told["ddp_find_unused_parameters"] = True
     elif strategy == FSDP2:
         told |= {"fsdp": True, "fsdp_config": {"version": 2, "reshard_after_forward": True}}
         # gradients are sharded after every batch: waiting for the step's last one would keep them whole on each GPU

@@ -49,9 +49,11 @@ def zero_with(accelerator: Any, stage: int, arguments: Any, *, bf16: bool) -> No
     accelerator.gradient_accumulation_steps = arguments.gradient_accumulation_steps
 
 
-def settle(device: torch.device) -> None:
-    """Keep DeepSpeed quiet: accelerate imports it in any training where it is installed, and it warns without a GPU."""
-    if device.type == "cpu":
+def hush() -> None:
+    """Keep DeepSpeed from saying on stdout that there is no GPU: accelerate imports it wherever it is installed."""
+    import torch
+
+    if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
 
 

@@ -210,6 +210,9 @@ def quiet_transformers() -> Iterator[None]:
     """Without transformers' own bars and load reports: ours says what is going on."""
     from transformers.utils import logging
 
+    from adept_bench.distributed.zero import hush
+
+    hush()
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from adept_bench.distributed.zero import hush
+
 
 @contextmanager
 def left_as_found(model: Any, masters: Collection[str]) -> Iterator[None]:
@@ -18,6 +20,7 @@ def left_as_found(model: Any, masters: Collection[str]) -> Iterator[None]:
     """
     from transformers.utils import logging
 
+    hush()
     verbosity, training, use_cache = logging.get_verbosity(), model.training, model.config.use_cache
     named, narrow = set(masters), (torch.bfloat16, torch.float16)
     kept = {name: p.dtype for name, p in model.named_parameters() if name in named and p.dtype in narrow}

@@ -21,7 +21,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from adept_bench.distributed.group import from_main, group, mean
 from adept_bench.distributed.sharding import shard_with, sharded_copy
 from adept_bench.distributed.strategy import DDP, FSDP2, ONE, ZERO, spread, strategy_of, trainer_arguments
-from adept_bench.distributed.zero import forget, measured_on, settle, zero_with
+from adept_bench.distributed.zero import forget, measured_on, zero_with
 from adept_bench.errors import InputError
 from adept_bench.files import content_hash
 from adept_bench.probing.loss import NotFiniteError, document_losses
@@ -118,7 +118,6 @@ def train(
     masters = trainable if training.precision == "bf16" else [name for name, _ in model.named_parameters()]
     device = next(model.parameters()).device
     run = _Run(record, training, learning_rate, identity, seed, device)
-    settle(device)
     try:
         with left_as_found(model, masters), _folder(output_dir) as folder, _reported(on_progress, run, description):
             _update(run, model, dataset, rates, trainable, folder, found, saves=output_dir is not None)

@@ -23,9 +23,11 @@ def python():
 
 @pytest.fixture(scope="session")
 def torchrun():
-    """The same in two processes; the launcher chooses a free port, so that tests may run side by side."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    return lambda *arguments, **more: _ended([*launch, *map(str, arguments)], **more)
+    """The same in several processes; the launcher chooses a free port, so that tests may run side by side."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    return lambda *arguments, processes=2, **more: _ended(
+        [*launch, f"--nproc_per_node={processes}", *map(str, arguments)], **more
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """What the tests compare between one process and two: importances and trainings of a tiny model.
 
 `python measurements.py OUT MODEL` in one process, or under torchrun; every process writes OUT-<rank>.json. MODEL is a
-folder with a model and the lab's tokenizer.
+folder with a model and the lab's tokenizer; "resumed" in its place does one training under DDP, unbroken and resumed.
 """
 
 import gc
@@ -200,10 +200,17 @@ def everything(folder, model):
     return {"probes": probes(), "evaluated": evaluated(model)} | {each: trainings(folder, each) for each in strategies}
 
 
+def resumption(folder):
+    """Of a batch that two and three processes can share."""
+    settings = {"batch_size": 6, "distributed": "ddp"}
+    return {"copies": training("copies", **settings), "resumed": resumed("copies", folder, **settings)}
+
+
 if __name__ == "__main__":
     out = Path(sys.argv[1])
     torch.set_num_threads(1)
     start()
-    found = everything(out.parent / "checkpoints", sys.argv[2])
+    folder = out.parent / "checkpoints"
+    found = resumption(folder) if sys.argv[2] == "resumed" else everything(folder, sys.argv[2])
     out.with_name(f"{out.name}-{group().rank}.json").write_text(json.dumps(found))
     stop()

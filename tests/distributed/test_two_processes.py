@@ -97,6 +97,16 @@ def test_killed_and_resumed_is_unbroken_bit_for_bit(found, strategy):
         ]
 
 
+def test_three_processes_resume_bit_for_bit(tmp_path, torchrun):
+    """Two numbers have one sum in either order, three do not: DDP must add gradients up in the same order."""
+    ended = torchrun(SCRIPT, tmp_path / "out", "resumed", processes=3)
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads((tmp_path / "out-2.json").read_text())
+    assert found["resumed"]["resumed_from"] == 2
+    for key in ("curve", "ledger", "weights"):
+        assert found["resumed"][key] == found["copies"][key]
+
+
 @pytest.mark.parametrize(("strategy", "method"), _cases("copies", without_zero="adapters"))
 def test_bf16_trains_float32_masters_and_leaves_types_as_they_were(found, strategy, method):
     one, first, _ = _trained(found, strategy, f"bf16 {method}")
