@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adept_bench.figures.base import Table, Value
+from adept_bench.figures.base import Drawing, Table, Value
 from adept_bench.figures.dots import method_rows, row_height
 from adept_bench.figures.export import DEFAULT_FORMATS, Exported, encode
 from adept_bench.figures.style import GREY, INK, colour, lay_out, look, marker, new_figure
@@ -48,35 +48,65 @@ QUANTITIES: tuple[tuple[str, str, int, Measure], ...] = (
 
 def timing_figures(results: Path, formats: tuple[str, ...] = DEFAULT_FORMATS) -> list[Exported]:
     """A figure for each device and shape that `results` holds timings of."""
-    found: dict[tuple[str, str], dict[str, tuple[str, Timing]]] = {}
-    for place, timing in load_timings(results).items():
-        found.setdefault((timing.device, timing.shape), {})[timing.method] = (place, timing)
-    return [_exported(results, by_method, formats) for by_method in found.values()]
+    return [_exported(results, by_place, formats) for by_place in by_shape(load_timings(results))]
 
 
-def _exported(results: Path, by_method: dict[str, tuple[str, Timing]], formats: tuple[str, ...]) -> Exported:
-    import matplotlib
+def by_shape(timings: Mapping[str, Timing]) -> list[dict[str, Timing]]:
+    """The timings of each device and shape by their place, methods in order."""
+    found: dict[tuple[str, str], dict[str, Timing]] = {}
+    for place, timing in sorted(timings.items(), key=lambda item: _order(item[1].method)):
+        found.setdefault((timing.device, timing.shape), {})[place] = timing
+    return [found[key] for key in sorted(found)]
 
-    methods = sorted(by_method, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
-    timings = [by_method[name][1] for name in methods]
-    first = timings[0]
-    name = f"{NAME}-{first.shape}"
-    caption = _caption(timings)
-    files = {f"{name}.csv": as_csv(Table(HEADER, _long(timings))).encode()}
+
+def _order(method: str) -> tuple[int, str]:
+    return (ORDER.index(method) if method in ORDER else len(ORDER), method)
+
+
+def title(timing: Timing) -> str:
+    """Of a figure: shape and device."""
+    return f"Timing, {timing.shape} on {timing.device}"
+
+
+def draw(timings: Sequence[Timing]) -> Drawing:
+    """Timings of one device and shape, laid out; drawn under the common look."""
     with look():
         figure = _picture(timings)
         lay_out(figure)
         figure.set_layout_engine("none")
-        title = f"Timing, {first.shape} on {first.device}"
-        files |= {f"{name}.{one}": encode(figure, one, title, caption) for one in formats}
+    return Drawing(data=Table(HEADER, _long(timings)), caption=_caption(timings), cells=(), figure=figure)
+
+
+def table(timings: Sequence[Timing]) -> Table:
+    """A row a timing: the numbers of the figures, as text."""
+    header = ["shape", "device", "method", *(f"{name}, {unit}" for name, unit, _, _ in QUANTITIES)]
+    rows: list[list[Value]] = []
+    for timing in timings:
+        points = [(measure(timing, numbers(timing)), digits) for _, _, digits, measure in QUANTITIES]
+        shown = [None if point is None else f"{point[0]:,.{digits}f}" for point, digits in points]
+        rows.append([timing.shape, timing.device, timing.method, *shown])
+    return Table(header, rows)
+
+
+def _exported(results: Path, by_place: dict[str, Timing], formats: tuple[str, ...]) -> Exported:
+    import matplotlib
+
+    timings = list(by_place.values())
+    first = timings[0]
+    name = f"{NAME}-{first.shape}"
+    drawing = draw(timings)
+    files = {f"{name}.csv": as_csv(drawing.data).encode()}
+    assert drawing.figure is not None
+    with look():
+        files |= {f"{name}.{one}": encode(drawing.figure, one, title(first), drawing.caption) for one in formats}
     return Exported(
         name=name,
         place=f"{FOLDER}/{device_folder(first.device)}",
         title=f"Timing of {first.shape}",
         paper="Table 6",
-        caption=caption,
+        caption=drawing.caption,
         notes=[],
-        sources={place: file_hash(results / place) for place, _ in by_method.values()},
+        sources={place: file_hash(results / place) for place in by_place},
         files=files,
         matplotlib=matplotlib.__version__,
     )
@@ -90,10 +120,10 @@ def _picture(timings: Sequence[Timing]) -> Figure:
     grid = figure.subplots(lines, 3, squeeze=False)
     for axes in grid.flat[len(shown) :]:
         axes.set_visible(False)
-    for place, (title, unit, digits, measure) in enumerate(shown):
+    for place, (name, unit, digits, measure) in enumerate(shown):
         axes = grid[place // 3][place % 3]
         method_rows(axes, [timing.method for timing in timings], names=place % 3 == 0)
-        axes.set_title(title)
+        axes.set_title(name)
         axes.set_xlabel(unit)
         highest = 0.0
         for row, timing in enumerate(timings):
@@ -108,7 +138,7 @@ def _picture(timings: Sequence[Timing]) -> Figure:
                 highest, words = max(highest, high), f"{value:,.{digits}f}"
             at = ("axes fraction", "data")
             axes.annotate(words, (0.99, row), xycoords=at, ha="right", va="center", fontsize=8, color=INK)
-            if point is not None and title == "step time" and timing.method == REFERENCE:
+            if point is not None and name == "step time" and timing.method == REFERENCE:
                 axes.axvline(point[0] / 2, color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
                 axes.set_xlabel("seconds (broken: half of full CPT's)")
         axes.set_xlim(0, 1.45 * (highest or 1))
@@ -118,27 +148,32 @@ def _picture(timings: Sequence[Timing]) -> Figure:
 
 def _long(timings: Sequence[Timing]) -> list[list[Value]]:
     rows: list[list[Value]] = []
-    for title, unit, _, measure in QUANTITIES:
+    for name, unit, _, measure in QUANTITIES:
         for timing in timings:
             point = measure(timing, numbers(timing))
             if point is not None:
-                rows.append([timing.method, title, unit, *point])
+                rows.append([timing.method, name, unit, *point])
     return rows
 
 
 def _caption(timings: Sequence[Timing]) -> str:
     first = timings[0]
     settings = first.settings
-    peak = "The share of the peak is of the device's stated one" if first.peak_flops else "No stated peak is known here"
+    peak = (
+        "The share of the peak is of the device's stated one, with operations by formula and without what "
+        "checkpointing computes again. "
+        if first.peak_flops
+        else "No stated peak is known here. "
+    )
     same = all(conditions(timing) == conditions(first) for timing in timings)
     return (
-        f"Timing of {len(timings)} methods on a model of the shape of {first.shape} with random weights, on "
-        f"{first.device}: sequences of {settings['length']} tokens, batch {settings['batch_size']} x "
+        f"Timing of {len(timings)} method{'' if len(timings) == 1 else 's'} on a model of the shape of {first.shape} "
+        f"with random weights, on {first.device}: sequences of {settings['length']} tokens, "
+        f"batch {settings['batch_size']} x "
         f"{settings['accumulation']}, {settings['precision']}, gradient checkpointing "
         f"{'on' if settings['gradient_checkpointing'] else 'off'}"
         f"{'' if same else ' (the methods differ in settings: see the files)'}. Step time: the median of "
         f"{min(len(timing.step_seconds) for timing in timings)} steps or more, bars the quartiles; steps directly "
         "after a refresh are left out; the broken line is at half of full CPT's. "
-        f"{peak}, with operations by formula and without what checkpointing computes again. Peak memory is of the "
-        "accelerator, on a processor of the whole process. Probing is on random documents."
+        f"{peak}Peak memory is of the accelerator, on a processor of the whole process. Probing is on random documents."
     )

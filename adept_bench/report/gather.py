@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from adept_bench.analysis.table import comparison, methods_in_order
-from adept_bench.claims import evaluate
+from adept_bench.claims import evaluate, evaluate_timings
 from adept_bench.config.experiments import load_suite
 from adept_bench.errors import InputError, unknown_name
+from adept_bench.figures import timing
 from adept_bench.figures.registry import FIGURES
 from adept_bench.files import file_hash
 from adept_bench.progress import reporter
 from adept_bench.report.drawn import Lost, Outcome, Shown, draw_all
-from adept_bench.report.material import File, Material, Pair
+from adept_bench.report.images import encode
+from adept_bench.report.material import File, Material, Pair, Timed
 from adept_bench.results.schema import Cell
 from adept_bench.results.store import Store
+from adept_bench.results.timing import load_timings
 
 Result = TypeVar("Result")
 
 
 def gather(results: Path, preset: str | None = None) -> Material:
-    """Read all there is below `results` (of one preset only, if given) and draw what it allows.
+    """Read all there is below `results` (of one preset only, if given, and then no timing) and draw what it allows.
 
     Raises InputError where nothing can be shown: no folder, no readable result, or none of that preset.
     """
@@ -42,12 +46,15 @@ def gather(results: Path, preset: str | None = None) -> Material:
     keys = sorted({(file.cell.preset, file.cell.suite) for file in files})
     by_key = [[file.cell for file in files if (file.cell.preset, file.cell.suite) == key] for key in keys]
     drawn = draw_all(by_key)
+    timed = _timed(results, lost) if preset is None else []
     clock.lap("drawing")
     pairs = [_pair(cells, outcomes, lost.faults) for cells, outcomes in zip(by_key, drawn, strict=True)]
     clock.lap("comparing")
     claims = lost.attempt(lambda: evaluate([file.cell for file in files]), "the claims") or []
+    timings = {place: one for part in timed for place, one in zip(part.files, part.timings, strict=True)}
+    claims += lost.attempt(lambda: evaluate_timings(timings), "the claim on training time, by timings") or []
     clock.lap("claims")
-    return Material(pairs, files, claims, lost.lines, lost.faults, clock.seconds)
+    return Material(pairs, files, claims, lost.lines, lost.faults, timed, clock.seconds)
 
 
 class _Clock:
@@ -103,6 +110,25 @@ def _read(results: Path, lost: _Lost) -> list[File]:
             lost.lines.append(f"left out: {reason}".replace(f"{path}", name.as_posix()))
             reporter().log(f"left out: {reason}")
     return files
+
+
+def _timed(results: Path, lost: _Lost) -> list[Timed]:
+    """What `bench` measured, by device and shape; a picture that fails costs itself only."""
+
+    def refused(place: str, reason: str) -> None:
+        lost.lines.append(f"left out: {reason}".replace(f"{results / place}", place))
+
+    found = []
+    for by_place in timing.by_shape(load_timings(results, refused)):
+        timings = list(by_place.values())
+        name = timing.title(timings[0])
+        files = {place: file_hash(results / place) for place in by_place}
+        drawing = lost.attempt(partial(timing.draw, timings), name)
+        if drawing is None or drawing.figure is None:
+            found.append(Timed(name, timings, files))
+        else:
+            found.append(Timed(name, timings, files, drawing.caption, encode(drawing.figure)))
+    return found
 
 
 def _pair(cells: list[Cell], outcomes: Sequence[Outcome], faults: list[str]) -> Pair:

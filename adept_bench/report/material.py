@@ -8,7 +8,9 @@ from typing import Any
 
 from adept_bench.analysis.table import methods_in_order
 from adept_bench.report.drawn import Shown
+from adept_bench.report.images import Image
 from adept_bench.results.schema import Cell
+from adept_bench.results.timing import Timing
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,17 @@ class File:
 
 
 @dataclass(frozen=True)
+class Timed:
+    """What `bench` measured on one device and shape. `files`: the places of its timings, with the SHA-256 of each."""
+
+    title: str
+    timings: list[Timing]
+    files: dict[str, str]
+    caption: str = ""
+    image: Image | None = None
+
+
+@dataclass(frozen=True)
 class Material:
     """All of a report, before it is HTML."""
 
@@ -71,6 +84,7 @@ class Material:
     """What is missing beyond a pair: files that cannot be read, claims that cannot be evaluated."""
     faults: list[str] = field(default_factory=list)
     """Parts lost by an error that is none of the results', each also among what is missing."""
+    timed: list[Timed] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     """How long each kind of work took; not in the page, which would never be the same twice."""
 

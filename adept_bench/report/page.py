@@ -18,6 +18,7 @@ from adept_bench.report.sections import (
     provenance,
     summary,
     tables,
+    timings,
 )
 
 TITLE = "ADEPT and its baselines: stored results"
@@ -39,6 +40,7 @@ SECTIONS = [
     Section("summary", "Summary", summary.render),
     Section("tables", "Tables", tables.render, by_pair=True),
     Section("figures", "Figures", figures.render, by_pair=True),
+    Section("timings", "Timings", timings.render),
     Section("claims", "Claims of the paper", claims.render),
     Section("certificates", "Expansion certificates", certificates.render),
     Section("protocol", "Protocol", protocol.render),

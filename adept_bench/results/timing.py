@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -84,12 +85,18 @@ def read_timing(path: Path) -> Timing:
         raise InputError(f"{path}: not a timing of version {TIMING_VERSION}: {first}") from None
 
 
-def load_timings(root: Path) -> dict[str, Timing]:
-    """Every readable timing below `root`, by its place there; what cannot be read is named in the log."""
+def load_timings(root: Path, refused: Callable[[str, str], None] | None = None) -> dict[str, Timing]:
+    """Every readable timing below `root`, by its place there; what cannot be read is named in the log.
+
+    refused: told of the place and the reason too.
+    """
     found = {}
     for path in sorted(root.glob(f"{FOLDER}/*/*.json")):
+        place = path.relative_to(root).as_posix()
         try:
-            found[str(path.relative_to(root))] = read_timing(path)
+            found[place] = read_timing(path)
         except InputError as reason:
             reporter().log(f"left out: {reason}")
+            if refused is not None:
+                refused(place, str(reason))
     return found

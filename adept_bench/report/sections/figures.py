@@ -26,7 +26,7 @@ def figure(pair: Pair, shown: Shown) -> Safe:
     name = f"{shown.title}, {pair.title}"
     parts = []
     if shown.image is not None:
-        parts.append(_picture(shown.image, shown.caption, name))
+        parts.append(picture(shown.image, shown.caption, name))
     if shown.table is not None:
         numbers = numbers_table(shown.table, name)
         parts.append(folded("The same as a table", numbers) if parts else numbers)
@@ -52,7 +52,8 @@ def _marked(value: Value) -> Value:
     return value
 
 
-def _picture(image: Image, caption: str, name: str) -> Safe:
+def picture(image: Image, caption: str, name: str) -> Safe:
+    """A picture, described by its caption, that scrolls where it is too wide."""
     sized = tag("img", src=Safe(image.uri), alt=caption, width=image.width, height=image.height)
     return scrolling(sized, name)
 
