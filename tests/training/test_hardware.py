@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -18,7 +16,7 @@ from adept_bench.probing.loss import batch_losses, make_batch
 from adept_bench.shortage import OutOfMemory, advised, is_shortage
 from adept_bench.suite.workers import Job, run_jobs
 from adept_bench.training.cost import recomputed_flops, train_flops
-from adept_bench.training.optimizers import check_hardware, make_optimizer
+from adept_bench.training.optimizers import check_hardware
 from adept_bench.training.trainer import enable_checkpointing, train
 
 
@@ -63,14 +61,6 @@ def test_checkpointing_adds_the_counted_operations_and_leaves_the_gradients(tiny
             torch.testing.assert_close(parameter.grad, others[parameter_name].grad, rtol=1e-5, atol=1e-7)
 
 
-def test_a_missing_optimizer_package_is_named_before_any_work(tiny):
-    training = tiny.training(1, optimizer="adamw-8bit")
-    if find_spec("bitsandbytes") is not None:
-        pytest.skip("bitsandbytes is installed")
-    with pytest.raises(InputError, match=r"training\.optimizer: adamw-8bit needs the package bitsandbytes"):
-        make_optimizer([], training, 1e-3)
-
-
 def test_flash_attention_without_its_package_is_named(tiny):
     config = RunConfig.model_validate(
         {
@@ -89,13 +79,6 @@ def test_flash_attention_without_its_package_is_named(tiny):
 def test_settings_that_came_later_leave_stored_configurations_as_they_were(tiny):
     assert "optimizer" not in tiny.training(1).model_dump()
     assert tiny.training(1, optimizer="paged-adamw").model_dump()["optimizer"] == "paged-adamw"
-
-
-def test_eight_bit_groups_keep_their_own_rates(tiny):
-    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
-    groups = [{"params": [torch.nn.Parameter(torch.ones(4))], "lr": rate, "label": str(rate)} for rate in (1e-3, 2e-3)]
-    made = make_optimizer(groups, tiny.training(1, optimizer="adamw-8bit"), 1e-3)
-    assert [(group["lr"], group["label"]) for group in made.param_groups] == [(1e-3, "0.001"), (2e-3, "0.002")]
 
 
 def test_large_logits_are_made_again_with_the_same_losses_and_gradients(tiny, live_bytes, monkeypatch):
