@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +31,7 @@ from adept_bench.progress import reporter
 
 if TYPE_CHECKING:
     from adept_bench.config.schema import RunConfig
+    from adept_bench.planning.devices import Device
     from adept_bench.planning.timing import Rate
 
 WIDTH = 132
@@ -81,6 +83,10 @@ def plan_command(
 
     if mfu is not None and not 0 < mfu <= 1:
         raise InputError(f"--mfu: {mfu} is not a share; expected a number above 0 and up to 1 such as 0.4")
+    if compare:
+        given = {"--methods": methods, "--seeds": seeds, "--device": device, "--mfu": mfu, "--slurm": slurm}
+        if idle := [name for name, value in given.items() if value is not None] + ["--measure"] * measure:
+            raise InputError(f"--compare: takes every stored result of suite and preset; expected no {idle[0]}")
     loaded = load_suite(suite)
     names = loaded.methods
     if methods is not None:
@@ -111,6 +117,12 @@ def plan_command(
         return
     lab = config.model.source.startswith("lab:")
     picked = chosen(split_names(device), lab)
+    if measure and not any(one.cpu for one in picked):
+        raise InputError(
+            f"--measure: times this machine's processor; expected cpu in --device, which has {_names(picked)}"
+        )
+    if mfu is not None and all(one.cpu for one in picked):
+        raise InputError("--mfu: is of accelerators; expected one in --device, which has cpu alone")
     from adept_bench.planning.plan import make_plan
     from adept_bench.planning.render import notes, tables
 
@@ -130,6 +142,10 @@ def plan_command(
         runs = Runs(suite, names, numbers, results, preset, model, settings or (), config.selection.seed)
         submit = write_slurm(runs, slurm, jobs)[-1]
         reporter().log(f"wrote the jobs of {len(names) * len(numbers)} cells; `bash {submit}` submits them")
+
+
+def _names(devices: Sequence[Device], most: int = 3) -> str:
+    return ", ".join([one.name for one in devices[:most]] + ["..."] * (len(devices) > most))
 
 
 def _measured(config: RunConfig) -> Rate:

@@ -54,7 +54,8 @@ def measured_rate(config: RunConfig) -> Rate:
     def note(_: dict[str, Any]) -> None:
         times.append(time.perf_counter())
 
-    data = RandomTokens(int(architecture.get_text_config().vocab_size), short.length, steps * short.batch_size)
+    count = steps * short.batch_size * short.accumulation
+    data = RandomTokens(int(architecture.get_text_config().vocab_size), short.length, count)
     train(model, data, training=short, learning_rate=1e-6, on_progress=note)
     step = median(after - before for before, after in zip(times[WARM - 1 :], times[WARM:]))
     operations = train_flops(model, tokens=training.tokens_per_step, length=training.length) / step

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from transformers import AutoConfig
 
+import adept_bench.lab.bases
 from adept_bench.__main__ import main
+from adept_bench.config.loading import resolve
 from adept_bench.planning.compare import compared
 from adept_bench.planning.devices import DEVICES, SCALING, device
 from adept_bench.planning.evaluation import evaluation_of
@@ -72,6 +79,14 @@ def test_tables_and_markdown(capsys):
         (["--mfu", "1.5"], "--mfu: 1.5 is not a share"),
         (["--methods", "adpt"], "did you mean 'adept'"),
         (["--compare", "--results", "nowhere"], "--compare: no trained result of medical on lab"),
+        (
+            ["--compare", "--methods", "full"],
+            "--compare: takes every stored result of suite and preset; expected no",
+        ),
+        (["--compare", "--measure"], "expected no --measure"),
+        (["--measure", "--device", "h100"], "--measure: times this machine's processor; expected cpu in --device"),
+        (["--measure", "--preset", "qwen3-8b"], "expected cpu in --device, which has a100-40, a100-80, h100, ..."),
+        (["--mfu", "0.5"], "--mfu: is of accelerators; expected one in --device, which has cpu alone"),
     ],
 )
 def test_bad_options_are_one_line_and_exit_code_2(capsys, arguments, message):
@@ -105,3 +120,43 @@ def test_evaluation_counts_passes_and_names_what_it_does_not_know():
     assert (found.generated, found.unknown) == (10 * 150, ["mine"])
     named = evaluation_of({"domain": ["cmb", "gsm8k"]}, 2, 10, heldout=0, fewshot={"cmb": 3})
     assert named.tokens == 10 * (90 + 3 * 90) + 10 * (75 + 2 * 190)
+
+
+def test_hours_follow_from_the_measured_rate(capsys):
+    found = plan(capsys, "--suite", "medical", "--methods", "full,adept", "--measure")
+    said = found["assumptions"]["rate"]["cpu"]
+    stated = float(re.fullmatch(r"timed now: the median of 8 steps of full pretraining, (\S+) GFLOP/s", said)[1])
+    rates = []
+    for one in found["methods"]:
+        operations, on_cpu = one["operations"], one["devices"]["cpu"]
+        rate = operations["training"] / on_cpu["seconds"]["training"]
+        probing = operations["layer_probe"] + operations["unit_probe"] + operations["refreshes"]
+        assert on_cpu["seconds"]["probing"] == pytest.approx(probing / rate)
+        assert on_cpu["seconds"]["evaluation"] == pytest.approx(operations["evaluation"] / rate)
+        everything = operations["training"] + probing + operations["evaluation"]
+        assert on_cpu["hours"] == pytest.approx(everything / rate / 3600)
+        rates.append(rate)
+    assert rates[0] == pytest.approx(rates[1])
+    assert 0 < rates[0] < math.inf
+    assert rates[0] / 1e9 == pytest.approx(stated, abs=0.05)
+
+
+def test_the_measured_rate_is_operations_over_the_median_step(monkeypatch):
+    """By a clock of the test's: three slow steps, which do not count, then eight, of which one is disturbed."""
+    from adept_bench.planning import measuring
+
+    ends = iter(np.cumsum([50.0, 50.0, 50.0, 2.0, 2.0, 2.0, 100.0, 2.0, 2.0, 2.0, 2.0]).tolist())
+    monkeypatch.setattr(measuring, "time", SimpleNamespace(perf_counter=lambda: next(ends)))
+    config = resolve("medical", overrides=["training.batch_size=2", "training.accumulation=3", "training.length=32"])
+    found = measuring.measured_rate(config)
+    assert next(ends, None) is None  # a reading a step
+    # of the lab's base by hand (docs/plan.md): 6 operations a token and weight of a map, the tied head included, the
+    # norms not, and three passes of 4 x length x heads x size of attention
+    shape = AutoConfig.from_pretrained(Path(adept_bench.lab.bases.SHIPPED) / "base-0")
+    d, i, s = shape.hidden_size, shape.intermediate_size, shape.head_dim
+    h, g, layers = shape.num_attention_heads, shape.num_key_value_heads, shape.num_hidden_layers
+    weights = layers * (2 * d * h * s + 2 * d * g * s + 3 * d * i) + d * shape.vocab_size
+    tokens = 2 * 3 * 32
+    operations = tokens * (6 * weights + layers * 12 * 32 * h * s)
+    assert found.operations == pytest.approx(operations / 2.0, rel=0.02)
+    assert found.bandwidth == pytest.approx(5.7e9 * found.operations / 44e9)
