@@ -36,7 +36,7 @@ def apart(cell: Cell, other: Cell) -> str | None:
 
 
 def timed_with(named: Mapping[str, list[Cell]], reference: Sequence[Cell]) -> tuple[dict[str, list[Cell]], list[str]]:
-    """The cells whose seconds compare with those of the reference's cell of their seed, by method, and notes on others.
+    """The cells whose seconds compare with those of the reference's cell of their seed, by method; why others do not.
 
     The reference's own cells are in it.
     """
@@ -56,10 +56,15 @@ def timed_with(named: Mapping[str, list[Cell]], reference: Sequence[Cell]) -> tu
         f"seconds of {_listed(cells)} are not compared with those of {named_reference}: {why}"
         for why, cells in reasons.items()
     ]
-    unknown = [f"{cell.method}-seed{cell.seed}" for mine in kept.values() for cell in mine if _share(cell) is None]
-    if unknown:
-        notes.append(f"no share of the processor is recorded in {_listed(unknown)}: other work may have slowed them")
     return kept, notes
+
+
+def unrecorded(named: Mapping[str, list[Cell]]) -> list[str]:
+    """A note on the cells that do not record their share of the processor; none where all do."""
+    unknown = [f"{cell.method}-seed{cell.seed}" for mine in named.values() for cell in mine if _share(cell) is None]
+    if not unknown:
+        return []
+    return [f"no share of the processor is recorded in {_listed(unknown)}: other work may have slowed them"]
 
 
 def widest(named: Mapping[str, list[Cell]]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from adept_bench.analysis.clock import timed_with
 from adept_bench.analysis.paired import Estimate, flips, paired_difference, paired_values
 from adept_bench.analysis.protocol import group_tasks
 from adept_bench.config.names import METHOD_NAMES
@@ -42,14 +43,18 @@ def comparison(cells: Sequence[Cell]) -> dict[str, Any]:
     -> estimate or None), "flips" (group -> counts against vanilla, or None), "losses" (corpus -> "before", "after"),
     "loss_differences" (reference -> corpus -> estimate), "trainable_fraction", "train_seconds", "train_seconds_ratio",
     "train_flops", "train_flops_ratio", "tokens", "probe_seconds", "peak_memory_bytes", "learning_rate". Scores are
-    shares (0..1), a ratio is to `full` over the seeds both have. What cannot be compared is None, and a note says why.
+    shares (0..1), a ratio is to `full` over the seeds both have, of seconds over those timed alike (`clock`). What
+    cannot be compared is None or left out, and a note says why.
     """
     by_method = {
         name: sorted((cell for cell in cells if cell.method == name), key=lambda cell: cell.seed)
         for name in methods_in_order(cell.method for cell in cells)
     }
     notes: list[str] = []
-    rows = [_row(name, by_method, notes) for name in by_method]
+    training = {name: mine for name, mine in by_method.items() if any(cell.training.steps for cell in mine)}
+    timed, reasons = timed_with(training, by_method.get("full", []))
+    rows = [_row(name, by_method, timed.get(name, []), notes) for name in by_method]
+    notes += reasons
     if len({tuple(row["seeds"]) for row in rows}) > 1:
         notes.append("methods have different seeds: means are over a row's own seeds, differences over common ones")
     return {
@@ -62,7 +67,7 @@ def comparison(cells: Sequence[Cell]) -> dict[str, Any]:
     }
 
 
-def _row(method: str, by_method: dict[str, list[Cell]], notes: list[str]) -> dict[str, Any]:
+def _row(method: str, by_method: dict[str, list[Cell]], timed: Sequence[Cell], notes: list[str]) -> dict[str, Any]:
     cells = by_method[method]
     groups = groups_in_order(group for cell in cells for group in cell.groups)
     losses = groups_in_order(name for cell in cells for name in cell.losses)
@@ -105,7 +110,7 @@ def _row(method: str, by_method: dict[str, list[Cell]], notes: list[str]) -> dic
         },
         "trainable_fraction": _mean(cell.model.trainable_fraction for cell in cells),
         "train_seconds": _mean(cell.cost.train_seconds for cell in cells),
-        "train_seconds_ratio": _ratio(cells, full, lambda cell: cell.cost.train_seconds),
+        "train_seconds_ratio": _ratio(timed, full, lambda cell: cell.cost.train_seconds),
         "train_flops": _mean(cell.cost.train_flops for cell in cells),
         "train_flops_ratio": _ratio(cells, full, lambda cell: cell.cost.train_flops),
         "tokens": _mean(cell.training.tokens for cell in cells),

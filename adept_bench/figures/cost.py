@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from adept_bench.analysis.clock import timed_with
+from adept_bench.analysis.clock import timed_with, unrecorded
 from adept_bench.analysis.paired import Estimate, seed_mean
 from adept_bench.figures.base import Drawing, FigureKind, MissingError, Table, Value
 from adept_bench.figures.dots import comparable, dot, method_rows, reference_line, row_height, seeds_differ, sources
@@ -92,7 +92,7 @@ def draw(cells: Sequence[Cell]) -> Drawing:
         raise MissingError("cost: no result of method 'full' or 'adept', which the others are compared with")
     timed, notes = timed_with(named, named[baseline])
     found = _costs(named, named[baseline], timed)
-    notes = [*seeds_differ(named), *notes]
+    notes = [*seeds_differ(named), *notes, *unrecorded(timed)]
     used = sources(training)
     return Drawing(
         data=Table(HEADER, _long(found, baseline)),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from adept_bench.analysis.clock import timed_with, widest
+from adept_bench.analysis.clock import timed_with, unrecorded, widest
 from adept_bench.analysis.paired import Estimate, seed_mean
 from adept_bench.figures.base import Drawing, FigureKind, MissingError, Table, Value
 from adept_bench.figures.cost import bars_in_words, machines
@@ -70,7 +70,7 @@ def draw(cells: Sequence[Cell]) -> Drawing:
         caption=_caption(used, named[base][0], found),
         cells=sources(used),
         figure=_picture(used, found, by_k),
-        notes=[*seeds_differ(named), *notes],
+        notes=[*seeds_differ(named), *notes, *unrecorded(timed)],
     )
 
 

@@ -90,6 +90,32 @@ def test_what_cannot_be_compared_is_left_out_with_a_note(cell):
     assert "training tokens" in as_text([table])
 
 
+def test_seconds_of_disturbed_cells_are_not_compared(cell):
+    """The rule of the figures of cost and of the claim on training time."""
+
+    def timed(method, seed, seconds, share):
+        made = cell(method, seed, seconds=seconds)
+        return made.model_copy(update={"cost": made.cost.model_copy(update={"details": {"cpu_share": share}})})
+
+    cells = [
+        cell("vanilla", 0),
+        *(timed("full", seed, 40.0 + seed, 1.0) for seed in (0, 1)),
+        timed("adept", 0, 30.0, 0.95),
+        timed("adept", 1, 90.0, 0.5),
+        timed("lora", 0, 50.0, 0.6),
+    ]
+    table = comparison(cells)
+    rows = {row["method"]: row for row in table["rows"]}
+    assert rows["adept"]["train_seconds_ratio"] == pytest.approx(30 / 40)
+    assert rows["adept"]["train_seconds"] == 60  # what the cells took, compared or not
+    assert rows["full"]["train_seconds_ratio"] == 1
+    assert rows["lora"]["train_seconds_ratio"] is rows["vanilla"]["train_seconds_ratio"] is None
+    assert rows["lora"]["train_flops_ratio"] is not None
+    (note,) = [note for note in table["notes"] if note.startswith("seconds of")]
+    assert note.startswith("seconds of lora-seed0, adept-seed1 are not compared with those of full: other shares")
+    assert note in as_text([table], width=400)
+
+
 def test_losses_are_the_measure_where_there_are_no_tasks(cell):
     table = comparison([cell("full", items={}, general_loss=4.0), cell("adept", items={}), cell("vanilla", items={})])
     assert [block.title.split(" ")[0] for block in blocks(table)] == ["held-out", "held-out", "cost:"]
