@@ -6,6 +6,7 @@ import weakref
 
 import pytest
 import torch
+from builders import Tiny, qwen3
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -16,29 +17,26 @@ from adept_bench.lab.tokenizer import build_tokenizer
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):
     """A random Qwen3 of 4 layers with the lab's tokenizer, as a folder of plain transformers."""
-    from transformers import Qwen3Config, Qwen3ForCausalLM
-
     tokenizer = build_tokenizer()
-    torch.manual_seed(0)
-    model = Qwen3ForCausalLM(
-        Qwen3Config(
-            vocab_size=len(tokenizer),
-            hidden_size=32,
-            intermediate_size=48,
-            num_hidden_layers=4,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            head_dim=16,
-            max_position_embeddings=256,
-            tie_word_embeddings=True,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
+    model = qwen3(
+        vocab_size=len(tokenizer),
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        max_position_embeddings=256,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
     )
     folder = tmp_path_factory.mktemp("tiny") / "model"
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def tiny():
+    """A tiny model, random documents and a context that measures the base, for tests of methods and training."""
+    return Tiny
 
 
 @pytest.fixture(scope="session")

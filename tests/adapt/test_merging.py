@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from builders import SMALL, from_sizes
 
 from adept_bench.errors import InputError
 from adept_bench.models.expansion import expand
@@ -14,17 +14,7 @@ LAYERS = 4
 
 
 def _base():
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=50,
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        tie_word_embeddings=True,
-    )
-    return LlamaForCausalLM(config).eval()
+    return from_sizes("llama", **(SMALL | {"vocab_size": 50, "num_hidden_layers": LAYERS}), tie_word_embeddings=True)
 
 
 def _adapted(folder, layers, seed, base_hash="same"):

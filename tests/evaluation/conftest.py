@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from builders import qwen3
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import PreTrainedTokenizerFast
 
 
 def character_model(texts: Iterable[str], likely: str = "") -> tuple[Any, Any]:
@@ -21,19 +22,16 @@ def character_model(texts: Iterable[str], likely: str = "") -> tuple[Any, Any]:
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend, unk_token="<unk>", eos_token="<eos>", clean_up_tokenization_spaces=False
     )
-    torch.manual_seed(3)
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "head_dim": 8}
-    config = Qwen3Config(
+    model = qwen3(
+        seed=3,
         vocab_size=len(vocabulary),
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        intermediate_size=64,
+        num_hidden_layers=2,
         max_position_embeddings=4096,
         initializer_range=0.5,
         tie_word_embeddings=False,
         eos_token_id=1,
-        **sizes,
     )
-    model = Qwen3ForCausalLM(config).eval()
     with torch.no_grad():
         for character in likely:
             model.lm_head.weight[vocabulary[character]] *= 6

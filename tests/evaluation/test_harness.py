@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from builders import qwen3
 from lm_eval.tasks import TaskManager
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from adept_bench import progress
 from adept_bench.errors import InputError
@@ -36,20 +37,16 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 @pytest.fixture(scope="module")
 def model() -> Qwen3ForCausalLM:
-    torch.manual_seed(8)  # of twelve tried, the seed whose model writes an answer most often
-    config = Qwen3Config(
+    return qwen3(
+        seed=8,  # of twelve tried, the one whose model writes an answer most often
         vocab_size=47,
-        hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
         max_position_embeddings=64,
         initializer_range=0.5,
+        tie_word_embeddings=False,
         eos_token_id=1,
     )
-    return Qwen3ForCausalLM(config).eval()
 
 
 def question(rng: random.Random, longest: int = 9) -> str:

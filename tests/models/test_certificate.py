@@ -7,8 +7,9 @@ import hashlib
 
 import pytest
 import torch
+from builders import SMALL, qwen3
 from torch import nn
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from transformers import Qwen3ForCausalLM
 
 from adept_bench.models.certificate import certify_expansion, certify_training, holds, parameter_digests, reference
 from adept_bench.models.expansion import Expansion, expand
@@ -17,10 +18,7 @@ TOKENS = torch.arange(3, 19).view(1, 16)
 
 
 def build(dtype: torch.dtype = torch.float32) -> Qwen3ForCausalLM:
-    torch.manual_seed(0)
-    config = Qwen3Config(vocab_size=64, hidden_size=16, intermediate_size=24, num_hidden_layers=3, head_dim=8,
-                         num_attention_heads=2, num_key_value_heads=1, tie_word_embeddings=True)  # fmt: skip
-    return Qwen3ForCausalLM(config).to(dtype).eval()
+    return qwen3(**SMALL).to(dtype)
 
 
 @pytest.fixture

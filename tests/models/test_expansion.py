@@ -6,8 +6,9 @@ import copy
 
 import pytest
 import torch
+from builders import SMALL, from_sizes
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, T5Config, T5ForConditionalGeneration
+from transformers import AutoConfig, T5Config, T5ForConditionalGeneration
 
 from adept_bench.errors import InputError
 from adept_bench.models.anatomy import anatomy, decoder_layers
@@ -16,20 +17,9 @@ from adept_bench.models.depth import deeper_fields
 from adept_bench.models.expansion import Expansion, expand, plan_expansion
 from adept_bench.probing.decoder import decoder
 
-SMALL = {
-    "vocab_size": 64,
-    "hidden_size": 16,
-    "intermediate_size": 24,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "max_position_embeddings": 32,
-}
-
 
 def build(kind: str = "qwen3", **options: object) -> nn.Module:
-    torch.manual_seed(0)
-    return AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **(SMALL | options))).eval()
+    return from_sizes(kind, **({**SMALL, "max_position_embeddings": 32} | options))
 
 
 def test_expansion_is_its_own_map() -> None:

@@ -6,24 +6,14 @@ import copy
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from builders import from_sizes
+from families import COMMON, FAMILIES
 
 from adept_bench.models.anatomy import anatomy
 from adept_bench.models.certificate import certify_expansion, holds
 from adept_bench.models.expansion import expand
 
-COMMON = {
-    "vocab_size": 96,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 64,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
+TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 PROJECTIONS = {"self_attn.o_proj.weight", "mlp.down_proj.weight"}
 ATTENTION = "self_attn.o_proj.weight"
 BIASED = PROJECTIONS | {"self_attn.o_proj.bias", "mlp.down_proj.bias"}
@@ -35,107 +25,43 @@ def with_biases(*modules: str) -> set[str]:
     return {f"{module}.{kind}" for module in modules for kind in ("weight", "bias")}
 
 
-# name -> (model type, configuration, the residual writers by hand; a callable of the layer where layers differ)
-FAMILIES = {
-    "qwen3": ("qwen3", {"head_dim": 8, "tie_word_embeddings": True}, PROJECTIONS),
-    "llama": ("llama", {"tie_word_embeddings": False}, PROJECTIONS),
-    "llama-tied-biased": ("llama", {"tie_word_embeddings": True, "attention_bias": True, "mlp_bias": True}, BIASED),
-    "mistral": ("mistral", {"sliding_window": 8}, PROJECTIONS),
-    "qwen2": ("qwen2", {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 2}, PROJECTIONS),
-    "gemma": ("gemma", {"head_dim": 8}, PROJECTIONS),
-    "gemma2": ("gemma2", {"head_dim": 8, "sliding_window": 8}, POST_NORMS),
-    "gemma3": ("gemma3_text", {"head_dim": 8, "sliding_window": 8, "num_hidden_layers": 7}, POST_NORMS),
-    "olmo2": ("olmo2", {}, POST_NORMS),
-    "phi3": ("phi3", {}, PROJECTIONS),
-    "granite": ("granite", {"residual_multiplier": 0.3}, PROJECTIONS),
-    "smollm3": ("smollm3", {"no_rope_layer_interval": 3}, PROJECTIONS),
-    "starcoder2": ("starcoder2", {"use_bias": True}, with_biases("self_attn.o_proj", "mlp.c_proj")),
-    "stablelm": ("stablelm", {"use_qkv_bias": True}, PROJECTIONS),
-    "cohere": ("cohere", {"logit_scale": 0.5}, PROJECTIONS),
-    "glm4": ("glm4", {"head_dim": 8}, {"post_self_attn_layernorm.weight", "post_mlp_layernorm.weight"}),
-    "gpt2": (
-        "gpt2",
-        {"n_embd": 32, "n_layer": 4, "n_head": 4, "n_positions": 64},
-        with_biases("attn.c_proj", "mlp.c_proj"),
-    ),
-    "gpt-neox": (
-        "gpt_neox",
-        {"use_parallel_residual": True},
-        with_biases("attention.dense", "mlp.dense_4h_to_h"),
-    ),
-    "gpt-neo": (
-        "gpt_neo",
-        {"num_layers": 4, "num_heads": 4, "attention_types": [[["global", "local"], 2]], "window_size": 8},
-        with_biases("attn.attention.out_proj", "mlp.c_proj"),
-    ),
-    "gpt-neox-sequential": (
-        "gpt_neox",
-        {"use_parallel_residual": False},
-        with_biases("attention.dense", "mlp.dense_4h_to_h"),
-    ),
-    "opt": (
-        "opt",
-        {"ffn_dim": 48, "word_embed_proj_dim": 32},
-        with_biases("self_attn.out_proj", "fc2"),
-    ),
-    "falcon": (
-        "falcon",
-        {"new_decoder_architecture": False, "parallel_attn": True},
-        {"self_attention.dense.weight", "mlp.dense_4h_to_h.weight"},
-    ),
-    "bloom": (
-        "bloom",
-        {"n_layer": 4, "n_head": 4},
-        with_biases("self_attention.dense", "mlp.dense_4h_to_h"),
-    ),
-    "mixtral": ("mixtral", {"num_local_experts": 6, "num_experts_per_tok": 2}, EXPERTS),
-    "mixtral-expert-by-expert": (
-        "mixtral",
-        {"num_local_experts": 6, "num_experts_per_tok": 2, "experts_implementation": "eager"},
-        EXPERTS,
-    ),
-    "qwen3-moe": (
-        "qwen3_moe",
-        {
-            "num_experts": 6,
-            "num_experts_per_tok": 2,
-            "moe_intermediate_size": 16,
-            "decoder_sparse_step": 2,
-            "mlp_only_layers": [3],
-        },
-        lambda i: EXPERTS if i == 1 else PROJECTIONS,
-    ),
-    "deepseek-v3": (
-        "deepseek_v3",
-        {
-            "first_k_dense_replace": 2,
-            "n_routed_experts": 4,
-            "num_experts_per_tok": 2,
-            "n_group": 1,
-            "topk_group": 1,
-            "moe_intermediate_size": 16,
-            "q_lora_rank": 8,
-            "kv_lora_rank": 8,
-            "qk_rope_head_dim": 4,
-            "qk_nope_head_dim": 4,
-            "v_head_dim": 8,
-            "num_key_value_heads": 4,
-        },
-        lambda i: PROJECTIONS if i < 2 else EXPERTS | {"mlp.shared_experts.down_proj.weight"},
-    ),
-    "gpt-oss": (
-        "gpt_oss",
-        {"num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": 8, "sliding_window": 8},
-        EXPERTS | {"self_attn.o_proj.bias", "mlp.experts.down_proj_bias"},
-    ),
-    "mamba": ("mamba", {"state_size": 4}, {"mixer.out_proj.weight"}),
+# the residual writers by hand; a callable of the layer where layers differ
+WRITERS = {
+    "qwen3": PROJECTIONS,
+    "llama": PROJECTIONS,
+    "llama-tied-biased": BIASED,
+    "mistral": PROJECTIONS,
+    "qwen2": PROJECTIONS,
+    "gemma": PROJECTIONS,
+    "gemma2": POST_NORMS,
+    "gemma3": POST_NORMS,
+    "olmo2": POST_NORMS,
+    "phi3": PROJECTIONS,
+    "granite": PROJECTIONS,
+    "smollm3": PROJECTIONS,
+    "starcoder2": with_biases("self_attn.o_proj", "mlp.c_proj"),
+    "stablelm": PROJECTIONS,
+    "cohere": PROJECTIONS,
+    "glm4": {"post_self_attn_layernorm.weight", "post_mlp_layernorm.weight"},
+    "gpt2": with_biases("attn.c_proj", "mlp.c_proj"),
+    "gpt-neox": with_biases("attention.dense", "mlp.dense_4h_to_h"),
+    "gpt-neo": with_biases("attn.attention.out_proj", "mlp.c_proj"),
+    "gpt-neox-sequential": with_biases("attention.dense", "mlp.dense_4h_to_h"),
+    "opt": with_biases("self_attn.out_proj", "fc2"),
+    "falcon": {"self_attention.dense.weight", "mlp.dense_4h_to_h.weight"},
+    "bloom": with_biases("self_attention.dense", "mlp.dense_4h_to_h"),
+    "mixtral": EXPERTS,
+    "mixtral-expert-by-expert": EXPERTS,
+    "qwen3-moe": lambda i: EXPERTS if i == 1 else PROJECTIONS,
+    "deepseek-v3": lambda i: PROJECTIONS if i < 2 else EXPERTS | {"mlp.shared_experts.down_proj.weight"},
+    "gpt-oss": EXPERTS | {"self_attn.o_proj.bias", "mlp.experts.down_proj_bias"},
+    "mamba": {"mixer.out_proj.weight"},
 }
 
 
 def build(name: str) -> torch.nn.Module:
-    kind, options, _ = FAMILIES[name]
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **(COMMON | options))).eval()
+    kind, options = FAMILIES[name]
+    model = from_sizes(kind, **(COMMON | TOKENS | options))
     # biases and offset gains start at zero: random ones show whether they are silenced
     with torch.no_grad():
         for parameter in model.parameters():
@@ -147,7 +73,7 @@ def build(name: str) -> torch.nn.Module:
 def test_writers_are_the_ones_read_off_by_hand(name: str) -> None:
     model = build(name)
     found = anatomy(model)
-    wanted = FAMILIES[name][2]
+    wanted = WRITERS[name]
     for index, writers in enumerate(found.writers):
         assert set(writers) == (wanted(index) if callable(wanted) else wanted)
 

@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import families
 import pytest
 import torch
+from builders import from_sizes
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoModelForCausalLM
 
 from adept_bench.errors import InputError
 from adept_bench.models.certificate import holds
@@ -21,57 +23,31 @@ from adept_bench.models.layerproof import compare_tensors
 from adept_bench.models.renumbering import LayerNames, layer_name_candidates
 from adept_bench.models.tensorfiles import read_checkpoint
 
-COMMON = {
-    "vocab_size": 96,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 64,
-}
+SHARED = (
+    "llama",
+    "llama-tied-biased",
+    "qwen2",
+    "qwen3",
+    "mixtral",
+    "gemma2",
+    "gpt2",
+    "gpt-neox",
+    "deepseek-v3",
+    "gpt-oss",
+)
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
-    "llama": ("llama", {"tie_word_embeddings": False}),
-    "llama-tied-biased": ("llama", {"tie_word_embeddings": True, "attention_bias": True, "mlp_bias": True}),
-    "qwen2": ("qwen2", {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 2}),
-    "qwen3": ("qwen3", {"head_dim": 8, "tie_word_embeddings": True}),
+    **{name: families.FAMILIES[name] for name in SHARED},
     "qwen3-moe": (
         "qwen3_moe",
         {"num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "mlp_only_layers": [3]},
     ),
-    "mixtral": ("mixtral", {"num_local_experts": 6, "num_experts_per_tok": 2}),
-    "gemma2": ("gemma2", {"head_dim": 8, "sliding_window": 8}),
-    "gemma3": (
-        "gemma3_text",
-        {"head_dim": 8, "sliding_window": 8, "num_hidden_layers": 7, "dtype": "bfloat16"},
-    ),
-    "gpt2": ("gpt2", {"n_embd": 32, "n_layer": 4, "n_head": 4, "n_positions": 64}),
-    "gpt-neox": ("gpt_neox", {}),
-    "deepseek-v3": (
-        "deepseek_v3",
-        {
-            "first_k_dense_replace": 2,
-            "n_routed_experts": 4,
-            "num_experts_per_tok": 2,
-            "n_group": 1,
-            "topk_group": 1,
-            "moe_intermediate_size": 16,
-            "q_lora_rank": 8,
-            "kv_lora_rank": 8,
-            "qk_rope_head_dim": 4,
-            "qk_nope_head_dim": 4,
-            "v_head_dim": 8,
-            "num_key_value_heads": 4,
-        },
-    ),
-    "gpt-oss": ("gpt_oss", {"num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": 8, "sliding_window": 8}),
+    "gemma3": ("gemma3_text", {**families.FAMILIES["gemma3"][1], "dtype": "bfloat16"}),
 }
 
 
 def save(folder: Path, name: str = "llama", shard: str = "20KB", **more: Any) -> Any:
     kind, options = FAMILIES[name]
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **(COMMON | options | more))).eval()
+    model = from_sizes(kind, **(families.COMMON | options | more))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))

@@ -5,25 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from builders import qwen3_config
 from transformers import Qwen3Config
 
 from adept_bench.config.schema import RunConfig
 from adept_bench.planning.estimate import Estimate, Workbench
-
-TINY: dict[str, Any] = {
-    "vocab_size": 64,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "tie_word_embeddings": True,
-}
-
-
-def architecture(**changes: Any) -> Qwen3Config:
-    return Qwen3Config(**{**TINY, **changes})
 
 
 def run_config(**sections: Any) -> RunConfig:
@@ -48,7 +34,7 @@ def estimate(name: str, config: RunConfig, shape: Qwen3Config, assumed: tuple[in
 
 
 class Planning:
-    architecture = staticmethod(architecture)
+    architecture = staticmethod(qwen3_config)
     config = staticmethod(run_config)
     estimate = staticmethod(estimate)
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import copy
-import random
 import weakref
 
 import numpy as np
 import pytest
 import torch
+from builders import PLAIN, ROTARY, documents, scattered
 from scipy.integrate import trapezoid
 from scipy.stats import gaussian_kde, norm
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from adept_bench.errors import InputError
 from adept_bench.models.expansion import expand
@@ -19,30 +18,18 @@ from adept_bench.probing.activations import densities, mean_activations, overlap
 from adept_bench.probing.loss import NotFiniteError
 
 LAYERS = 4
-SHAPE = {"vocab_size": 61, "hidden_size": 16, "num_hidden_layers": LAYERS, "num_attention_heads": 4}
-ROTARY = {**SHAPE, "num_key_value_heads": 2, "intermediate_size": 24, "max_position_embeddings": 32}
 FAMILIES = {
     "qwen3": ({**ROTARY, "head_dim": 8, "tie_word_embeddings": True}, "model.norm"),
     "llama": (ROTARY, "model.norm"),
     "gemma2": ({**ROTARY, "head_dim": 8, "sliding_window": 4}, "model.norm"),
-    "gpt2": ({**SHAPE, "n_positions": 32, "bos_token_id": 1, "eos_token_id": 1}, "transformer.ln_f"),
-    "opt": ({**SHAPE, "ffn_dim": 24, "max_position_embeddings": 32}, "model.decoder.final_layer_norm"),
-    "bloom": ({**SHAPE, "pad_token_id": 3}, "transformer.ln_f"),
+    "gpt2": ({**PLAIN, "n_positions": 32, "bos_token_id": 1, "eos_token_id": 1}, "transformer.ln_f"),
+    "opt": ({**PLAIN, "ffn_dim": 24, "max_position_embeddings": 32}, "model.decoder.final_layer_norm"),
+    "bloom": ({**PLAIN, "pad_token_id": 3}, "transformer.ln_f"),
 }
 
 
 def build(family):
-    torch.manual_seed(5)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **FAMILIES[family][0]))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.2)
-    return model.eval()
-
-
-def documents(count=7, seed=0):
-    draw = random.Random(seed)
-    return [[draw.randrange(61) for _ in range(draw.randrange(2, 24))] for _ in range(count)]
+    return scattered(family, num_hidden_layers=LAYERS, **FAMILIES[family][0])
 
 
 @torch.no_grad()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-import random
 import weakref
 
 import pytest
 import torch
+from builders import PLAIN, ROTARY, documents, scattered
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.models.llama.modeling_llama import LlamaModel
 
@@ -20,35 +19,22 @@ from adept_bench.probing.prefix import SharedForward
 from adept_bench.progress import Silent
 
 LAYERS = 5
-SHAPE = {"vocab_size": 61, "hidden_size": 16, "num_hidden_layers": LAYERS, "num_attention_heads": 4}
-ROTARY = {**SHAPE, "num_key_value_heads": 2, "intermediate_size": 24, "max_position_embeddings": 32}
 FAMILIES = {
     "qwen3": ({**ROTARY, "head_dim": 8, "tie_word_embeddings": True}, "model.layers"),
     "llama": (ROTARY, "model.layers"),
     "gemma2": ({**ROTARY, "head_dim": 8, "sliding_window": 4, "final_logit_softcapping": 3.0}, "model.layers"),
-    "gpt2": ({**SHAPE, "n_positions": 32, "bos_token_id": 1, "eos_token_id": 1}, "transformer.h"),
+    "gpt2": ({**PLAIN, "n_positions": 32, "bos_token_id": 1, "eos_token_id": 1}, "transformer.h"),
     "opt": (
-        {**SHAPE, "ffn_dim": 24, "max_position_embeddings": 32, "word_embed_proj_dim": 8},
+        {**PLAIN, "ffn_dim": 24, "max_position_embeddings": 32, "word_embed_proj_dim": 8},
         "model.decoder.layers",
     ),
-    "bloom": ({**SHAPE, "pad_token_id": 3}, "transformer.h"),
+    "bloom": ({**PLAIN, "pad_token_id": 3}, "transformer.h"),
     "phi3": ({**ROTARY, "pad_token_id": 0, "eos_token_id": 2, "bos_token_id": 1}, "model.layers"),
 }
 
 
 def build(family, attention=None):
-    torch.manual_seed(5)
-    config = AutoConfig.for_model(family, **FAMILIES[family][0])
-    model = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.2)
-    return model.eval()
-
-
-def documents(count=7, seed=0):
-    draw = random.Random(seed)
-    return [[draw.randrange(61) for _ in range(draw.randrange(2, 24))] for _ in range(count)]
+    return scattered(family, attention=attention, num_hidden_layers=LAYERS, **FAMILIES[family][0])
 
 
 class Skip(nn.Module):

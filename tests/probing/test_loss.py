@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from builders import PLAIN, ROTARY, documents, scattered
 
 from adept_bench.errors import InputError
 from adept_bench.probing.loss import corpus_loss, document_losses
 
-SHAPE = {"vocab_size": 61, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4}
-ROTARY = {**SHAPE, "num_key_value_heads": 2, "intermediate_size": 24, "max_position_embeddings": 32}
 FAMILIES = {
     "qwen3": {**ROTARY, "head_dim": 8},
     "gemma2": {**ROTARY, "head_dim": 8, "sliding_window": 4},
-    "gpt2": {**SHAPE, "n_positions": 32, "bos_token_id": 1, "eos_token_id": 1},
-    "opt": {**SHAPE, "ffn_dim": 24, "max_position_embeddings": 32, "word_embed_proj_dim": 16},
-    "bloom": {**SHAPE, "pad_token_id": 3},
+    "gpt2": {**PLAIN, "n_positions": 32, "bos_token_id": 1, "eos_token_id": 1},
+    "opt": {**PLAIN, "ffn_dim": 24, "max_position_embeddings": 32, "word_embed_proj_dim": 16},
+    "bloom": {**PLAIN, "pad_token_id": 3},
 }
 
 
 def build(family):
-    torch.manual_seed(3)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **FAMILIES[family]))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.2)
-    return model
-
-
-def documents(count=7, seed=0):
-    draw = random.Random(seed)
-    return [[draw.randrange(61) for _ in range(draw.randrange(2, 20))] for _ in range(count)]
+    return scattered(family, seed=3, num_hidden_layers=2, **FAMILIES[family]).train()
 
 
 @torch.no_grad()
@@ -45,7 +31,7 @@ def plainly(model, document):
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("batch_size", [1, 3, 50])
 def test_padded_batches_give_the_loss_of_each_document_alone(family, batch_size):
-    model, texts = build(family), documents()
+    model, texts = build(family), documents(stop=20)
     expected = [plainly(model, text) for text in texts]
     assert document_losses(model, texts, batch_size=batch_size) == pytest.approx(expected, abs=2e-6)
 
@@ -61,15 +47,17 @@ def test_modes_and_generator_are_left_as_they_were():
     model.transformer.h[1].eval()
     modes = [module.training for module in model.modules()]
     state = torch.get_rng_state()
-    measured = document_losses(model, documents())
+    measured = document_losses(model, documents(stop=20))
     assert [module.training for module in model.modules()] == modes
     assert torch.equal(torch.get_rng_state(), state)
-    assert measured == pytest.approx([plainly(model, text) for text in documents()], abs=2e-6)  # no dropout in it
+    assert measured == pytest.approx(
+        [plainly(model, text) for text in documents(stop=20)], abs=2e-6
+    )  # no dropout in it
 
 
 def test_each_batch_is_told():
     sizes = []
-    document_losses(build("qwen3"), documents(7), batch_size=3, on_batch=sizes.append)
+    document_losses(build("qwen3"), documents(7, stop=20), batch_size=3, on_batch=sizes.append)
     assert sizes == [3, 3, 1]
 
 
@@ -84,4 +72,4 @@ def test_a_loss_that_is_no_number_is_refused():
     with torch.no_grad():
         model.model.norm.weight.fill_(float("nan"))
     with pytest.raises(InputError, match="loss on document"):
-        corpus_loss(model, documents())
+        corpus_loss(model, documents(stop=20))

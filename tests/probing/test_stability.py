@@ -7,9 +7,8 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-import torch
+from builders import ROTARY, documents, scattered
 from scipy.stats import spearmanr
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from adept_bench.errors import InputError
 from adept_bench.models import selection
@@ -19,22 +18,13 @@ from adept_bench.probing.prefix import bypassed
 from adept_bench.probing.stability import stability
 from adept_bench.results.schema import Stability
 
-SHAPE = {"vocab_size": 61, "hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 4}
-ROTARY = {**SHAPE, "num_key_value_heads": 2, "intermediate_size": 24, "max_position_embeddings": 32}
-
 
 def build(family):
-    torch.manual_seed(5)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **ROTARY))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.2)
-    return model.eval()
+    return scattered(family, num_hidden_layers=4, **ROTARY)
 
 
 def texts(count=7):
-    draw = random.Random(1)
-    return [[draw.randrange(61) for _ in range(draw.randrange(2, 24))] for _ in range(count)]
+    return documents(count, seed=1)
 
 
 def table(layers=6, documents=40, spread=1.0, seed=3):

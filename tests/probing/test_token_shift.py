@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import random
 from collections import Counter
 from types import SimpleNamespace
 
 import pytest
 import torch
+from builders import ROTARY, documents, scattered
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from adept_bench.errors import InputError
 from adept_bench.lab.tokenizer import build_tokenizer
@@ -18,9 +17,6 @@ from adept_bench.models.expansion import expand
 from adept_bench.probing.loss import NotFiniteError
 from adept_bench.probing.token_shift import first_choices, shift_of, token_shift
 from adept_bench.results.schema import TokenShift
-
-SHAPE = {"vocab_size": 61, "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 4}
-ROTARY = {**SHAPE, "num_key_value_heads": 2, "intermediate_size": 24, "max_position_embeddings": 32}
 
 
 class Letters:
@@ -51,12 +47,7 @@ class Rows(nn.Module):
 
 
 def build(family, seed=5):
-    torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **ROTARY))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.2)
-    return model.eval()
+    return scattered(family, seed, num_hidden_layers=3, **ROTARY)
 
 
 def nudged(model, scale):
@@ -67,11 +58,6 @@ def nudged(model, scale):
         for parameter in other.parameters():
             parameter.add_(torch.randn_like(parameter) * scale)
     return other
-
-
-def documents(count=9, seed=0):
-    draw = random.Random(seed)
-    return [[draw.randrange(61) for _ in range(draw.randrange(2, 24))] for _ in range(count)]
 
 
 @torch.no_grad()
@@ -90,7 +76,7 @@ def plainly(base, adapted, texts):
 @pytest.mark.parametrize("family", ["qwen3", "llama"])
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_ranks_and_tokens_are_those_of_each_document_alone(family, batch_size):
-    base, texts = build(family), documents()
+    base, texts = build(family), documents(9)
     adapted = nudged(base, 0.06)
     expected = plainly(base, adapted, texts)
     found = token_shift(base, adapted, Letters(), texts, batch_size=batch_size, top=100)
@@ -112,7 +98,7 @@ def test_ranks_and_tokens_are_those_of_each_document_alone(family, batch_size):
 
 
 def test_choices_are_in_the_order_of_the_documents_whatever_the_batches():
-    model, texts = build("qwen3"), documents()
+    model, texts = build("qwen3"), documents(9)
     alone = [first_choices(model, [text], batch_size=1)[0] for text in texts]
     assert [len(choice) for choice in alone] == [len(text) - 1 for text in texts]
     for batch_size in (1, 4, 50):
@@ -120,7 +106,7 @@ def test_choices_are_in_the_order_of_the_documents_whatever_the_batches():
 
 
 def test_one_model_at_a_time_is_the_same():
-    base, texts = build("llama"), documents()
+    base, texts = build("llama"), documents(9)
     adapted = nudged(base, 0.2)
     choices = first_choices(adapted, texts, batch_size=3)
     assert shift_of(base, choices, Letters(), texts, batch_size=3) == token_shift(
@@ -131,7 +117,7 @@ def test_one_model_at_a_time_is_the_same():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("grown", [False, True])
 def test_the_same_model_and_an_untrained_expansion_shift_nothing(grown, dtype):
-    base, texts = build("qwen3").to(dtype), documents()
+    base, texts = build("qwen3").to(dtype), documents(9)
     other = copy.deepcopy(base)
     if grown:
         expand(other, [0, 2])
@@ -183,7 +169,7 @@ def test_tokens_are_shown_as_read_with_their_space():
 def test_the_models_are_left_as_they_were():
     base, adapted = build("qwen3").train(), build("llama").train()
     state = torch.get_rng_state()
-    token_shift(base, adapted, Letters(), documents(), batch_size=4)
+    token_shift(base, adapted, Letters(), documents(9), batch_size=4)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(module.training for model in (base, adapted) for module in model.modules())
 
@@ -202,7 +188,7 @@ def test_one_batch_of_logits_at_a_time(monkeypatch):
         return output
 
     monkeypatch.setattr(type(model), "forward", watched)
-    token_shift(model, model, Letters(), documents(), batch_size=2)
+    token_shift(model, model, Letters(), documents(9), batch_size=2)
     assert len(alive) == 10
 
 

@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from builders import PLAIN, ROTARY, documents, scattered
 
 from adept_bench.errors import InputError
 from adept_bench.probing.gradients import squared, weighted
 from adept_bench.probing.units import is_norm, probe_units, unit_members
 
-SHAPE = {"vocab_size": 61, "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 4}
-ROTARY = {**SHAPE, "num_key_value_heads": 2, "intermediate_size": 24, "max_position_embeddings": 32}
 FAMILIES = {
     "qwen3": ({**ROTARY, "head_dim": 8, "tie_word_embeddings": True}, "model.layers"),
     "llama": (ROTARY, "model.layers"),
     "gemma2": ({**ROTARY, "head_dim": 8}, "model.layers"),
-    "gpt2": ({**SHAPE, "n_positions": 32, "bos_token_id": 1, "eos_token_id": 1}, "transformer.h"),
-    "opt": ({**SHAPE, "ffn_dim": 24, "max_position_embeddings": 32, "word_embed_proj_dim": 8}, "model.decoder.layers"),
+    "gpt2": ({**PLAIN, "n_positions": 32, "bos_token_id": 1, "eos_token_id": 1}, "transformer.h"),
+    "opt": ({**PLAIN, "ffn_dim": 24, "max_position_embeddings": 32, "word_embed_proj_dim": 8}, "model.decoder.layers"),
 }
 
 
 def build(family):
-    torch.manual_seed(5)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **FAMILIES[family][0]))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.2)
-    return model.eval()
-
-
-def documents(count=5, seed=0):
-    draw = random.Random(seed)
-    return [[draw.randrange(61) for _ in range(draw.randrange(2, 24))] for _ in range(count)]
+    return scattered(family, num_hidden_layers=3, **FAMILIES[family][0])
 
 
 def importance_plainly(model, texts, batch_size):
@@ -53,7 +39,7 @@ def importance_plainly(model, texts, batch_size):
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("batch_size", [1, 2])
 def test_importance_is_the_weights_times_the_mean_absolute_gradient(family, batch_size):
-    model, texts = build(family), documents()
+    model, texts = build(family), documents(5)
     expected = importance_plainly(model, texts, batch_size)
     units = probe_units(model, texts, batch_size=batch_size)
     path = FAMILIES[family][1]
@@ -66,7 +52,7 @@ def test_importance_is_the_weights_times_the_mean_absolute_gradient(family, batc
 
 def test_a_tensor_larger_than_a_chunk(monkeypatch):
     monkeypatch.setattr("adept_bench.probing.gradients.CHUNK", 50)
-    model, texts = build("llama"), documents()
+    model, texts = build("llama"), documents(5)
     expected = importance_plainly(model, texts, 1)
     for unit in probe_units(model, texts):
         assert unit.importance == pytest.approx(expected[unit.name].mean().item(), rel=2e-4)
@@ -110,7 +96,7 @@ def test_modules_of_a_layer_are_units_and_norms_stand_apart(family):
 
 @pytest.mark.parametrize("granularity", ["module", "block"])
 def test_a_coarse_unit_is_the_mean_over_all_its_weights(granularity):
-    model, texts = build("qwen3"), documents()
+    model, texts = build("qwen3"), documents(5)
     fine = importance_plainly(model, texts, 1)
     members = unit_members(model, None, granularity)
     units = probe_units(model, texts, granularity=granularity)
@@ -123,7 +109,7 @@ def test_a_coarse_unit_is_the_mean_over_all_its_weights(granularity):
 
 
 def test_layers_and_parameters_choose():
-    model, texts = build("qwen3"), documents()
+    model, texts = build("qwen3"), documents(5)
     everything = {unit.name: unit for unit in probe_units(model, texts)}
     chosen = probe_units(model, texts, layers=[2, 0], parameters=[n for n in everything if "proj" in n])
     assert [unit.name for unit in chosen] == [n for n, u in everything.items() if "proj" in n and u.layer in (0, 2)]
@@ -138,7 +124,7 @@ class Breaks(Exception):
 @pytest.mark.parametrize("breaks", [False, True])
 def test_nothing_of_a_training_in_progress_is_touched(breaks):
     """Gradients (the very tensors), who trains, modes, hooks, generators: also where the probe raises."""
-    model, texts = build("gpt2").train(), documents()
+    model, texts = build("gpt2").train(), documents(5)
     model.transformer.h[0].attn.eval()
     for index, parameter in enumerate(model.parameters()):
         parameter.requires_grad_(index % 3 != 0)
@@ -166,7 +152,7 @@ def test_nothing_of_a_training_in_progress_is_touched(breaks):
 
 
 def test_a_frozen_model_is_measured_alike():
-    texts = documents()
+    texts = documents(5)
     expected = [unit.importance for unit in probe_units(build("llama"), texts)]
     frozen = build("llama").requires_grad_(False)
     frozen.train()
@@ -186,7 +172,7 @@ def test_no_two_gradients_live_at_once():
 
 
 def test_half_precision_models():
-    model, texts = build("llama"), documents()
+    model, texts = build("llama"), documents(5)
     expected = {unit.name: unit.importance for unit in probe_units(model, texts)}
     for unit in probe_units(model.bfloat16(), texts):
         assert unit.importance == pytest.approx(expected[unit.name], rel=0.1)
@@ -205,11 +191,11 @@ def test_a_silenced_copy_has_no_importance():
     with torch.no_grad():
         model.model.layers[1].self_attn.o_proj.weight.zero_()
         model.model.layers[1].mlp.down_proj.weight.zero_()
-    assert {unit.importance for unit in probe_units(model, documents(), layers=[1])} == {0.0}
+    assert {unit.importance for unit in probe_units(model, documents(5), layers=[1])} == {0.0}
 
 
 def test_bad_choices_are_refused():
-    model, texts = build("llama"), documents()
+    model, texts = build("llama"), documents(5)
     with pytest.raises(InputError, match="3 is no layer of this model; expected 0 to 2"):
         probe_units(model, texts, layers=[3])
     with pytest.raises(InputError, match="did you mean 'tensor'"):
