@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
-from adept_bench.config.schema import MethodOptions, TrainingConfig
+from adept_bench.config.schema import MethodOptions, RunConfig, TrainingConfig
+from adept_bench.planning.estimate import Estimate, Workbench
 from adept_bench.probing.units import UnitImportance, probe_units
 
 QWEN3: dict[str, Any] = {
@@ -107,3 +108,26 @@ class Tiny:
     training = staticmethod(tiny_training)
     context = BaseContext
     options = MethodOptions
+
+
+def run_config(**sections: Any) -> RunConfig:
+    """A run's configuration, as a plan reads it."""
+    training = {"tokens": 1024, "length": 32, "batch_size": 4, **sections.pop("training", {})}
+    return RunConfig.model_validate(
+        {
+            "suite": "s",
+            "preset": "p",
+            "model": {"source": "org/model", **sections.pop("model", {})},
+            "data": {"domain": "d.txt", "general": "g.txt"},
+            "training": training,
+            "selection": {"grid": [1e-3]},
+            **sections,
+        }
+    )
+
+
+def estimate(name: str, config: RunConfig, shape: Qwen3Config, assumed: tuple[int, ...] = ()) -> Estimate:
+    """What `plan` says of a method on a model of that shape."""
+    from adept_bench.methods.registry import get
+
+    return Estimate(Workbench(shape, config.model.dtype), get(name, config.options), config, 0, assumed)

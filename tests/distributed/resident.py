@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import torch
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from builders import qwen3
 
 from adept_bench.config.schema import TrainingConfig
 from adept_bench.distributed.group import group, start, stop
@@ -19,22 +19,7 @@ from adept_bench.planning.measuring import RandomTokens
 from adept_bench.training import trainer
 
 STEPS, LENGTH = 3, 8
-
-
-def wide_model():
-    """Much weight and few activations: 51 MB of float32."""
-    torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=64,
-        hidden_size=256,
-        intermediate_size=4096,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=16,
-        tie_word_embeddings=True,
-    )
-    return Qwen3ForCausalLM(config)
+WIDE = {"hidden_size": 256, "intermediate_size": 4096}  # much weight and few activations: 51 MB of float32
 
 
 def status(field):
@@ -59,7 +44,7 @@ def peak():
 def measured(strategy, accumulation):
     """Bytes above those before the training: `sharding`, the most before the first step; by step the most in it and
     what is held after it; by batch what is held after it, and of that sharded or whole gradients of parameters."""
-    model = wide_model()
+    model = qwen3(**WIDE)
     found = {"weights": 4 * sum(p.numel() for p in model.parameters()), "steps": [], "batches": []}
     before, training = held(), trainer._UnitTrainer.training_step
     begin, end_step = trainer._Run.begin, trainer._Run.end_step

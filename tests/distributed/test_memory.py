@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from builders import estimate, qwen3_config, run_config
 
+from adept_bench.planning.fit import as_configured
 from adept_bench.planning.memory import WAITING
 
 SCRIPT = Path(__file__).with_name("resident.py")
@@ -48,3 +50,22 @@ def test_fsdp_holds_the_model_in_main_memory_as_often_as_the_plan_says(found):
     two = found[1]["fsdp2 2"]
     model = two["weights"]
     assert two["sharding"] == pytest.approx((WAITING - 1 + 1 / 2) * model, abs=0.3 * model)
+
+
+@pytest.mark.parametrize("what", ["ddp 1", "ddp 2", "fsdp2 2"])
+def test_the_plan_says_what_a_process_holds_at_most(found, what):
+    """Of a process of two; under FSDP2 the waiting model is none of the device's, though it is in memory here too."""
+    strategy, batches = what.split()
+    config = run_config(
+        training={
+            "tokens": 4096,
+            "length": 8,
+            "batch_size": 1,
+            "accumulation": 2 * int(batches),
+            "distributed": strategy,
+        }
+    )
+    one = estimate("full", config, qwen3_config(hidden_size=256, intermediate_size=4096))
+    predicted = one.memory(as_configured(config.training, 2)).peak(accumulating=True)
+    measured = found[1][what]["steps"][-1]["peak"] + (found[1][what]["weights"] if strategy == "ddp" else 0)
+    assert predicted == pytest.approx(measured, rel=0.1)

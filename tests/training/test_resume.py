@@ -15,7 +15,7 @@ import pytest
 SERVER = """
 import hashlib, json, os, signal, sys, torch
 sys.path.insert(0, sys.argv[1])
-from conftest import Tiny
+from builders import Tiny
 from adept_bench.corpora.packing import PackedDataset
 from adept_bench.methods.base import prepare
 from adept_bench.methods.registry import get
@@ -71,7 +71,7 @@ def cell(tmp_path_factory):
     """Runs a cell in a process of its own; the result, or None when it was killed."""
     here = Path(__file__)
     server = subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(here.parent), str(tmp_path_factory.mktemp("server") / "answer.json")],
+        [sys.executable, "-c", SERVER, str(here.parents[1]), str(tmp_path_factory.mktemp("server") / "answer.json")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
