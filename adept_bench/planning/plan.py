@@ -58,6 +58,7 @@ def make_plan(
         "training": {
             **{key: getattr(config.training, key) for key in ("tokens", "steps", "length", "batch_size")},
             **{key: getattr(config.training, key) for key in ("accumulation", "precision", "gradient_checkpointing")},
+            "distributed": config.training.distributed,
         },
         "devices": {one.name: {"title": one.title, "count": count, "source": one.source} for one in devices},
         "assumptions": {

@@ -63,6 +63,14 @@ def test_memory_of_several_devices_is_shown_where_there_is_any(capsys):
     assert (adept["devices"]["h100"]["fits"], adept["devices"]["h100"]["main"]) == ("yes", 0)
 
 
+def test_memory_under_deepspeed_is_said_not_to_be_counted(capsys):
+    arguments = ["--suite", "medical", "--preset", "qwen3-8b", "--methods", "full", "--device", "h100", "--quiet"]
+    zero = [*arguments, "--set", "training.distributed=zero2"]
+    for options, said in ((zero, False), ([*zero, "--devices", "8"], True), ([*arguments, "--devices", "8"], False)):
+        assert main(["plan", *options]) == 0
+        assert ("zero2: what DeepSpeed divides" in capsys.readouterr().out) == said
+
+
 def test_tables_and_markdown(capsys):
     assert main(["plan", "--suite", "medical", "--methods", "vanilla,full", "--quiet"]) == 0
     text = capsys.readouterr().out
