@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+BUCKET = (
+    100_000_000  # numbers whose gradients are added up over the processes at once (ours; DeepSpeed: five times that)
+)
 _ADAM = ("base_optimizer_state", "optimizer_state_dict")  # where ZeRO's state has AdamW's: stages 1 and 2, stage 3
 
 
@@ -38,7 +41,7 @@ def zero_with(accelerator: Any, stage: int, arguments: Any, *, bf16: bool) -> No
         "train_micro_batch_size_per_gpu": arguments.per_device_train_batch_size,
         "gradient_accumulation_steps": arguments.gradient_accumulation_steps,
         "gradient_clipping": arguments.max_grad_norm,
-        "zero_optimization": {"stage": stage},
+        "zero_optimization": {"stage": stage, "reduce_bucket_size": BUCKET},
         "torch_autocast": {"enabled": bf16, "dtype": "bfloat16", "lower_precision_safe_modules": []},
     }
     state = accelerator.state

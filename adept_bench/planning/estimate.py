@@ -154,7 +154,8 @@ class Estimate:
         """Memory of a step by part, with these settings or as configured on one device."""
         settings = settings or as_configured(self.config.training)
         found = self.bench.saved(self.shape, settings.batch_size, self.config)
-        return memory_of(self.shape, self.reach, found, self.config.training, settings)
+        again = self.refreshes > 0
+        return memory_of(self.shape, self.reach, found, self.config.training, settings, refreshes=again)
 
     @cached_property
     def peak(self) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from adept_bench.config.schema import TrainingConfig
+from adept_bench.distributed.strategy import DDP, ZERO
 from adept_bench.errors import InputError
 from adept_bench.planning.devices import GIB, Device
 from adept_bench.planning.memory import Memory, Settings, accumulates
@@ -32,11 +33,15 @@ class Fit:
 def as_configured(training: TrainingConfig, devices: int = 1) -> Settings:
     """What the configuration says, on so many devices. Raises InputError where `run` would refuse it."""
     eight_bit = training.optimizer.endswith("8bit")
-    sharded = devices > 1 and training.distributed == "fsdp2"
-    if sharded and training.optimizer != "adamw":
-        raise InputError(f"training.optimizer: {training.optimizer} with fsdp2; expected adamw with fsdp2, or ddp")
-    spread = {"shards" if sharded else "replicas": devices}
-    return Settings(training.batch_size, training.gradient_checkpointing, eight_bit, **spread)
+    strategy = training.distributed if devices > 1 else DDP
+    if strategy != DDP and training.optimizer != "adamw":
+        raise InputError(
+            f"training.optimizer: {training.optimizer} with {strategy}; expected adamw with {strategy}, or ddp"
+        )
+    spread = {"replicas" if strategy == DDP else "shards": devices}
+    return Settings(
+        training.batch_size, training.gradient_checkpointing, eight_bit, **spread, zero=ZERO.get(strategy, 0)
+    )
 
 
 def ladder(training: TrainingConfig, devices: int) -> Iterator[tuple[str, Settings]]:
@@ -61,7 +66,7 @@ def ladder(training: TrainingConfig, devices: int) -> Iterator[tuple[str, Settin
             if start.eight_bit and not settings.eight_bit:
                 parts.append("plain adamw")
             if settings.shards > 1:
-                parts.append(f"{settings.shards} devices, FSDP")
+                parts.append(f"{settings.shards} devices, {f'ZeRO {settings.zero}' if settings.zero else 'FSDP'}")
             yield "with " + ", ".join(parts), settings
 
 

@@ -6,22 +6,24 @@ from collections import Counter
 from dataclasses import dataclass
 
 from adept_bench.config.schema import TrainingConfig
+from adept_bench.distributed.zero import BUCKET
 from adept_bench.planning.activations import Reach, Saved
 from adept_bench.planning.shapes import Shape
 
 ADAMW = 8.0  # bytes a trained parameter: two moments in float32
 ADAMW_8BIT = 2.0 + 2 * 4 / 256  # two moments of a byte, and a float32 scale a block of 256 of each
-WAITING = 2  # copies of the model in main memory while FSDP2 shards it: `distributed.sharding.sharded_copy`
+WAITING = 2  # copies of the model in main memory while it is sharded: `distributed.sharding.sharded_copy`
+LIVE = 1_000_000_000  # numbers of weights that ZeRO's stage 3 may have gathered at once (DeepSpeed's default)
 
 
 @dataclass(frozen=True)
 class Memory:
     """Bytes of a device by part, and of main memory.
 
-    buckets: under DDP, the second copy of the gradients, which is what goes over the wire; it stays from the first step
-    to the last. Under FSDP2, gathered: weights and gradients that are whole at a time; whole: all weights in the types
-    that they train in, which each device holds before they are sharded; main: of main memory, the most that a process
-    holds.
+    buckets: what goes over the wire: under DDP a second copy of the gradients, which stays from the first step to the
+    last, under ZeRO a bounded part of them. gathered: under FSDP2 and ZeRO's stage 3, weights and gradients that are
+    whole at a time. whole: what each device holds before the weights are sharded, or at a refresh under ZeRO. main: of
+    main memory, the most that a process holds, where a copy of the model is trained.
     """
 
     weights: int
@@ -48,7 +50,8 @@ class Memory:
 class Settings:
     """What may be changed to make a training fit.
 
-    replicas: devices that each hold the model (DDP). shards: devices that hold a part of it each (FSDP2).
+    replicas: devices that each hold the model (DDP). shards: devices that hold a part of it each (FSDP2), or of what
+    the stage `zero` of ZeRO shards.
     """
 
     batch_size: int
@@ -56,6 +59,7 @@ class Settings:
     eight_bit: bool = False
     shards: int = 1
     replicas: int = 1
+    zero: int = 0
 
 
 def weight_bytes(shape: Shape, precision: str) -> int:
@@ -68,12 +72,22 @@ def weight_bytes(shape: Shape, precision: str) -> int:
     return total
 
 
-def memory_of(shape: Shape, layers: Reach, saved: Saved, training: TrainingConfig, settings: Settings) -> Memory:
-    """Memory of a step; `saved` is of a batch of `settings.batch_size` sequences."""
+def memory_of(
+    shape: Shape,
+    layers: Reach,
+    saved: Saved,
+    training: TrainingConfig,
+    settings: Settings,
+    *,
+    refreshes: bool = False,
+) -> Memory:
+    """Memory of a step; `saved` is of a batch of `settings.batch_size` sequences. refreshes: of unit importance."""
     weights = weight_bytes(shape, training.precision)
     trained = shape.trainable
     state = ADAMW_8BIT if settings.eight_bit else ADAMW
     activations = saved.total(layers.trained, layers.above, layers.below, settings.checkpointing)
+    if settings.zero:
+        return _under_zero(weights, trained, activations, settings, refreshes)
     share = settings.shards
     return Memory(
         weights=weights // share,
@@ -84,6 +98,28 @@ def memory_of(shape: Shape, layers: Reach, saved: Saved, training: TrainingConfi
         buckets=4 * trained if settings.replicas > 1 else 0,
         whole=weights if share > 1 else 0,
         main=WAITING * weights if share > 1 else 0,
+    )
+
+
+def _under_zero(weights: int, trained: int, activations: int, settings: Settings, refreshes: bool) -> Memory:
+    """Memory under ZeRO, where AdamW's moments and a copy of the weights that it updates are in parts in every stage.
+
+    Stage 1 keeps whole gradients. From stage 2 on there is a bucket that is filled beside one that is added up. A
+    refresh puts the waiting model, whole, beside weights and optimizer.
+    """
+    share, part = settings.shards, 4 * trained // settings.shards
+    bucket = 4 * min(BUCKET, trained)
+    held = weights // (share if settings.zero == 3 else 1) + part
+    optimizer = int(ADAMW * trained) // share
+    return Memory(
+        weights=held,
+        gradients=4 * trained if settings.zero == 1 else part,
+        optimizer=optimizer,
+        activations=activations,
+        gathered=min(4 * LIVE, weights) if settings.zero == 3 else 0,
+        buckets=bucket if settings.zero == 1 else 2 * bucket,
+        whole=max(weights, (held + optimizer + weights) if refreshes else 0),
+        main=WAITING * weights,
     )
 
 

@@ -7,6 +7,7 @@ MALLOC_MMAP_THRESHOLD_ to something small, so that what is freed leaves the proc
 import gc
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from adept_bench.training import trainer
 
 STEPS, LENGTH = 3, 8
 WIDE = {"hidden_size": 256, "intermediate_size": 4096}  # much weight and few activations: 51 MB of float32
+ZERO = ("zero1", "zero2", "zero3") if find_spec("deepspeed") else ()
 
 
 def status(field):
@@ -90,5 +92,8 @@ if __name__ == "__main__":
     found = {f"ddp {count}": measured("ddp", count) for count in (1, 2)}
     if group().size > 1:
         found["fsdp2 2"] = measured("fsdp2", 2)
+        for stage in ZERO:
+            measured(stage, 1)
+            found[f"{stage} 2"] = measured(stage, 2)
     out.with_name(f"{out.name}-{group().rank}.json").write_text(json.dumps(found))
     stop()

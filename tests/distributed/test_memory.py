@@ -1,6 +1,7 @@
 """What several processes hold beside one, and what `plan` says of it: copies of gradients, and of the whole model."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from adept_bench.planning.fit import as_configured
 from adept_bench.planning.memory import WAITING
 
 SCRIPT = Path(__file__).with_name("resident.py")
+NO_ZERO = pytest.mark.skipif(find_spec("deepspeed") is None, reason="deepspeed is not installed")
+OF_ZERO = [pytest.param(f"{stage} 2", marks=NO_ZERO) for stage in ("zero1", "zero2", "zero3")]
 pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
 
 
@@ -52,9 +55,9 @@ def test_fsdp_holds_the_model_in_main_memory_as_often_as_the_plan_says(found):
     assert two["sharding"] == pytest.approx((WAITING - 1 + 1 / 2) * model, abs=0.3 * model)
 
 
-@pytest.mark.parametrize("what", ["ddp 1", "ddp 2", "fsdp2 2"])
+@pytest.mark.parametrize("what", ["ddp 1", "ddp 2", "fsdp2 2", *OF_ZERO])
 def test_the_plan_says_what_a_process_holds_at_most(found, what):
-    """Of a process of two; under FSDP2 the waiting model is none of the device's, though it is in memory here too."""
+    """Of a process of two; under FSDP2 and ZeRO the waiting model is none of the device's, though it is in memory here too."""
     strategy, batches = what.split()
     config = run_config(
         training={

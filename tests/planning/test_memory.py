@@ -59,6 +59,32 @@ def test_ddp_holds_the_gradients_twice_and_fsdp_the_weights_in_main_memory(plann
     assert few.memory(Settings(4, shards=2)).main == 2 * 4 * few.shape.total
 
 
+@pytest.mark.parametrize(
+    ("stage", "weights", "gradients", "buckets", "gathered"),
+    [(1, 4 + 1, 4, 4, 0), (2, 4 + 1, 1, 8, 0), (3, 1 + 1, 1, 8, 4)],
+)
+def test_zero_on_four_devices_by_hand(planning, stage, weights, gradients, buckets, gathered):
+    """Bytes a parameter, all of which train in float32; the model is smaller than a bucket."""
+    one = planning.estimate("full", planning.config(), planning.architecture())
+    found, each = one.memory(Settings(4, shards=4, zero=stage)), one.shape.total
+    assert (found.weights, found.gradients, found.optimizer) == (weights * each, gradients * each, 2 * each)
+    assert (found.buckets, found.gathered, found.main) == (buckets * each, gathered * each, 8 * each)
+    assert found.whole == 4 * each  # full pretraining has no refresh
+    adept = planning.estimate("adept", planning.config(options={"refresh_every": 1}), planning.architecture())
+    assert adept.refreshes
+    beside = adept.memory(Settings(4, shards=4, zero=stage))
+    assert beside.whole == beside.weights + beside.optimizer + 4 * adept.shape.total
+
+
+def test_plan_takes_the_stage_that_is_configured(planning):
+    training = planning.config(training={"distributed": "zero2"}).training
+    rungs = list(ladder(training, 8))
+    assert rungs[0] == ("yes", Settings(4, shards=8, zero=2))
+    assert "with checkpointing, 8 devices, ZeRO 2" in [how for how, _ in rungs]
+    assert all(settings.zero == 2 for _, settings in rungs)
+    assert next(ladder(training, 1))[1] == Settings(4)
+
+
 def test_what_fsdp_gathers_by_hand(planning):
     d, i, h, g, s, words = 32, 48, 4, 2, 8, 64
     layer = 2 * d + d * s * (2 * h + 2 * g) + 2 * s + 3 * d * i
@@ -194,7 +220,8 @@ def test_no_rung_is_one_that_run_refuses(planning):
         assert any(settings.shards > 1 for _, settings in rungs)
         assert not any(settings.shards > 1 and settings.eight_bit for _, settings in rungs)
         assert all(("plain adamw" in how) == (optimizer == "adamw-8bit" and s.shards > 1) for how, s in rungs)
-    refused = planning.config(training={"optimizer": "adamw-8bit", "distributed": "fsdp2"}).training
-    with pytest.raises(InputError, match=r"training.optimizer: adamw-8bit with fsdp2; expected adamw"):
-        next(ladder(refused, 2))
+    for strategy in ("fsdp2", "zero3"):
+        refused = planning.config(training={"optimizer": "adamw-8bit", "distributed": strategy}).training
+        with pytest.raises(InputError, match=rf"training.optimizer: adamw-8bit with {strategy}; expected adamw"):
+            next(ladder(refused, 2))
     assert next(ladder(refused, 1))[1] == Settings(4, eight_bit=True)
