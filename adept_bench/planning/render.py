@@ -79,8 +79,8 @@ def notes(plan: dict[str, Any]) -> list[str]:
         machine, named = assumed["devices_a_machine"], assumed["main_memory_named_bytes"] / 2**30
         found.append(
             "shards (FSDP, ZeRO): each device holds the whole weights before they are sharded, so the peak is no less; "
-            f"main: main memory of a process above, of a machine (up to {machine} processes) below, where more than {named:.0f}G "
-            "stand beside what fits"
+            f"main: main memory of a process above, of a machine (up to {machine} processes) below, where more than "
+            f"{named:.0f}G stand beside what fits"
         )
     if training["distributed"].startswith("zero") and any(about["count"] > 1 for about in plan["devices"].values()):
         found.append(
