@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -21,9 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-BUCKET = (
-    100_000_000  # numbers whose gradients are added up over the processes at once (ours; DeepSpeed: five times that)
-)
+BUCKET = 100_000_000  # gradients that are added up over the processes at once (ours; DeepSpeed: five times that)
 _ADAM = ("base_optimizer_state", "optimizer_state_dict")  # where ZeRO's state has AdamW's: stages 1 and 2, stage 3
 
 
@@ -50,14 +47,6 @@ def zero_with(accelerator: Any, stage: int, arguments: Any, *, bf16: bool) -> No
     state.deepspeed_plugins = DeepSpeedPlugin(hf_ds_config=config)
     accelerator.deepspeed_engine_wrapped = None
     accelerator.gradient_accumulation_steps = arguments.gradient_accumulation_steps
-
-
-def hush() -> None:
-    """Keep DeepSpeed from saying on stdout that there is no GPU: accelerate imports it wherever it is installed."""
-    import torch
-
-    if not torch.cuda.is_available():
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")
 
 
 def _begin() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from adept_bench.errors import InputError
 from adept_bench.methods.base import Context, EditResult
 from adept_bench.methods.choosing import Layers
+from adept_bench.quiet import hush
 
 if TYPE_CHECKING:
     from torch import nn
@@ -68,6 +69,8 @@ class LowRank:
 
     def apply(self, model: nn.Module, context: Context) -> EditResult:
         import torch
+
+        hush()
         from peft import LoraConfig, inject_adapter_in_model
 
         targets = linear_maps(model)

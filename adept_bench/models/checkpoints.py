@@ -210,7 +210,7 @@ def quiet_transformers() -> Iterator[None]:
     """Without transformers' own bars and load reports: ours says what is going on."""
     from transformers.utils import logging
 
-    from adept_bench.distributed.zero import hush
+    from adept_bench.quiet import hush
 
     hush()
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

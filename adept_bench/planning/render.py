@@ -82,10 +82,6 @@ def notes(plan: dict[str, Any]) -> list[str]:
             f"main: main memory of a process above, of a machine (up to {machine} processes) below, where more than "
             f"{named:.0f}G stand beside what fits"
         )
-    if training["distributed"].startswith("zero") and any(about["count"] > 1 for about in plan["devices"].values()):
-        found.append(
-            f"{training['distributed']}: what DeepSpeed divides and waits with is not counted; memory is DDP's"
-        )
     unknown = sorted({name for one in plan["methods"] for name in one["evaluation"]["not_counted"]})
     if unknown:
         found.append(f"evaluation of {', '.join(unknown)} is not counted: their size is not known here")

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from adept_bench.distributed.zero import hush
+from adept_bench.quiet import hush
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def test_fsdp_holds_the_model_in_main_memory_as_often_as_the_plan_says(found):
 
 @pytest.mark.parametrize("what", ["ddp 1", "ddp 2", "fsdp2 2", *OF_ZERO])
 def test_the_plan_says_what_a_process_holds_at_most(found, what):
-    """Of a process of two; the model that waits under FSDP2 and ZeRO is in memory here too, but none of the device's."""
+    """Of a process of two; the model that waits under FSDP2 and ZeRO is in memory here, but none of the device's."""
     strategy, batches = what.split()
     config = run_config(
         training={

@@ -63,12 +63,18 @@ def test_memory_of_several_devices_is_shown_where_there_is_any(capsys):
     assert (adept["devices"]["h100"]["fits"], adept["devices"]["h100"]["main"]) == ("yes", 0)
 
 
-def test_memory_under_deepspeed_is_said_not_to_be_counted(capsys):
-    arguments = ["--suite", "medical", "--preset", "qwen3-8b", "--methods", "full", "--device", "h100", "--quiet"]
-    zero = [*arguments, "--set", "training.distributed=zero2"]
-    for options, said in ((zero, False), ([*zero, "--devices", "8"], True), ([*arguments, "--devices", "8"], False)):
-        assert main(["plan", *options]) == 0
-        assert ("zero2: what DeepSpeed divides" in capsys.readouterr().out) == said
+def test_the_stages_of_zero_need_less_and_less(capsys):
+    """Of full pretraining of 8B, whose optimizer, then gradients, then weights are in eight parts."""
+    arguments = ["plan", "--suite", "medical", "--preset", "qwen3-8b", "--methods", "full", "--device", "mi300x"]
+    peaks = []
+    for strategy in ("ddp", "zero1", "zero2", "zero3"):
+        several = ["--devices", "8", "--set", f"training.distributed={strategy}", "--format", "json", "--quiet"]
+        assert main([*arguments, *several]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["training"]["distributed"] == strategy
+        peaks.append(found["methods"][0]["devices"]["mi300x"]["peak"])
+    assert peaks == sorted(peaks, reverse=True)
+    assert peaks[0] > 2 * peaks[2]
 
 
 def test_tables_and_markdown(capsys):
