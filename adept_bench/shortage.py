@@ -17,6 +17,8 @@ LAYER_PROBE = "lower probe.batch_size (the importances do not depend on it)"
 UNIT_PROBE = "lower probe.unit_batch_size (importances are a mean over batches and change with it)"
 EVALUATION = "lower tasks.batch_size, and probe.batch_size for the held-out losses (no number depends on them)"
 
+LOADING = "load it in fewer bytes (model.dtype or --dtype bfloat16), or where there is more memory"
+
 # what allocators and libraries say where torch has no error class of its own for it
 _SIGNS = (
     "out of memory",
@@ -40,6 +42,11 @@ def is_shortage(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
 
 
+def shortage(what: str, advice: str, error: BaseException) -> OutOfMemory:
+    """The error that answers `error`, a shortage of memory in `what`, with an advice."""
+    return OutOfMemory(f"{what} ran out of memory ({_why(error)}); {advice}")
+
+
 def advised(what: str, advice: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """A function whose shortage of memory becomes OutOfMemory: "`what` ran out of memory (why); `advice`"."""
 
@@ -53,7 +60,7 @@ def advised(what: str, advice: str) -> Callable[[Callable[P, T]], Callable[P, T]
             except Exception as error:
                 if not is_shortage(error):
                     raise
-                raise OutOfMemory(f"{what} ran out of memory ({_why(error)}); {advice}") from error
+                raise shortage(what, advice, error) from error
 
         return wrapped
 

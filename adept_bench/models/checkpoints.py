@@ -9,12 +9,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from adept_bench.errors import InputError, nearest, unknown_name
 from adept_bench.files import cache_root, content_hash, file_hash, write_json
 from adept_bench.models.anatomy import decoder_layers
 from adept_bench.progress import reporter
+from adept_bench.shortage import LOADING, is_shortage, shortage
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -42,9 +44,9 @@ def load_model(
     """The causal language model at `source` (a local folder or a Hub id), in evaluation mode on `device`.
 
     `dtype` "auto" keeps the checkpoint's. A local folder is never looked up on the network. Raises InputError, naming
-    `option`, where the folder, its configuration or its weights are missing, damaged, pickled or not a causal LM.
+    `option`, where the folder, its configuration or its weights are missing, damaged, pickled or not a causal LM, and
+    OutOfMemory where the device has no room for it.
     """
-    import torch
     from transformers import AutoModelForCausalLM
 
     if dtype not in DTYPES:
@@ -53,12 +55,9 @@ def load_model(
     if folder is not None:
         _check_folder(folder, option)
     arguments: dict[str, Any] = {"attn_implementation": attn_implementation} if attn_implementation else {}
-    try:
-        on_cpu = torch.device(device).type == "cpu"
-    except RuntimeError:
-        raise InputError(f"--device: {device!r} is not a device; expected cpu, cuda or cuda:N") from None
-    if not on_cpu:
-        arguments["device_map"] = {"": device}
+    place = _place(device)
+    if place.type != "cpu":
+        arguments["device_map"] = {"": place}
     with _readable_errors(source, option, "a causal language model"), quiet_transformers():
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             str(folder or source),
@@ -76,6 +75,20 @@ def load_model(
             f"{option}: {source}: {len(missing)} weights are missing from the checkpoint, first {missing[0]}"
         )
     return model.eval()
+
+
+def _place(device: str) -> torch.device:
+    """The device with its number: of `cuda`, this process's GPU.
+
+    transformers copies weights in threads of its own, in each of which CUDA's current device is the first one again.
+    """
+    try:
+        place = torch.device(device)
+    except RuntimeError:
+        raise InputError(f"--device: {device!r} is not a device; expected cpu, cuda or cuda:N") from None
+    if place.type == "cuda" and place.index is None and torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return place
 
 
 def load_tokenizer(
@@ -199,6 +212,8 @@ def _readable_errors(source: str, option: str, what: str) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
+        if is_shortage(error):
+            raise shortage(f"loading {source}", LOADING, error) from error
         # transformers raises OSError, ValueError, KeyError, RuntimeError, SafetensorError, ... for bad input alike
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = lines[0] if lines else type(error).__name__

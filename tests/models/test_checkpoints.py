@@ -16,7 +16,15 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from adept_bench.errors import InputError
-from adept_bench.models.checkpoints import load_model, load_tokenizer, model_facts, model_hash
+from adept_bench.models.checkpoints import (
+    _place,
+    _readable_errors,
+    load_model,
+    load_tokenizer,
+    model_facts,
+    model_hash,
+)
+from adept_bench.shortage import OutOfMemory
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +132,21 @@ def test_sources_that_lead_nowhere(folder: Path) -> None:
     (folder / "tokenizer_config.json").unlink()
     with pytest.raises(InputError, match="has no tokenizer"):
         load_tokenizer(str(folder))
+
+
+def test_cuda_is_the_gpu_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Named with its number: transformers' threads, which copy the weights, would take it for the first GPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    assert [str(_place(name)) for name in ("cuda", "cuda:1", "cpu", "meta")] == ["cuda:3", "cuda:1", "cpu", "meta"]
+
+
+def test_no_room_for_the_weights_is_no_bad_input() -> None:
+    with (
+        pytest.raises(OutOfMemory, match=r"^loading base ran out of memory \(.*; load it in fewer bytes"),
+        _readable_errors("base", "--model", "a causal language model"),
+    ):
+        torch.empty(1 << 60, dtype=torch.uint8)
 
 
 def test_hash_follows_the_content(folder: Path, tmp_path: Path) -> None:
