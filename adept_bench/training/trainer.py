@@ -86,9 +86,11 @@ def train(
     `dataset`: items {"input_ids", "labels"} of `training.length` tokens, read in order. `rates`: unit-wise rates, None
     for one rate. `output_dir` and `training.save_every`: where and how often to save; a complete checkpoint there of
     the same run (same settings, parameters, data and `fingerprint`) is gone on from, another one is removed. Killed and
-    resumed equals unbroken bit for bit on one machine. `on_progress` gets {"step", "steps", "loss", "rate", "tokens/s"}
+    resumed equals unbroken: bit for bit on a processor, up to rounding on a GPU, where fused attention adds up its
+    gradients in no fixed order. `on_progress` gets {"step", "steps", "loss", "rate", "tokens/s"}
     every `log_every` steps; without it the reporter in force shows them. Training runs where the model is. Trainable
-    weights of 16 bits are float32 while they train; with precision fp32 so are the frozen ones.
+    weights of 16 bits are float32 while they train; with precision fp32 so are the frozen ones. After an error a model
+    that was trained in shards is left in main memory.
 
     Raises DivergedError when a loss is not finite, be it of a step, at a refresh or of the trained model on its last
     batch, ValueError when nothing trains or the dataset is too short.
@@ -118,12 +120,10 @@ def train(
     masters = trainable if training.precision == "bf16" else [name for name, _ in model.named_parameters()]
     device = next(model.parameters()).device
     run = _Run(record, training, learning_rate, identity, seed, device)
-    try:
-        with left_as_found(model, masters), _folder(output_dir) as folder, _reported(on_progress, run, description):
-            _update(run, model, dataset, rates, trainable, folder, found, saves=output_dir is not None)
-            gc.collect()  # shards and optimizer state are in cycles, and must be gone before the model is whole again
-    finally:
-        model.to(device)
+    with left_as_found(model, masters), _folder(output_dir) as folder, _reported(on_progress, run, description):
+        _update(run, model, dataset, rates, trainable, folder, found, saves=output_dir is not None)
+        gc.collect()  # shards and optimizer state are in cycles, and must be gone before the model is whole again
+    model.to(device)  # not after an error, which keeps the shards: its place would be taken by a shortage of memory
     last = range(steps * micro - training.batch_size, steps * micro)
     try:
         document_losses(model, [dataset[index]["input_ids"].tolist() for index in last], batch_size=training.batch_size)

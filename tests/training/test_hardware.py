@@ -115,6 +115,19 @@ def test_a_training_that_runs_out_of_memory_names_the_settings(tiny):
     assert "\n" not in message
 
 
+def test_an_error_is_not_hidden_by_a_model_that_finds_no_room_to_come_back(tiny):
+    """After an error the shards are still on the GPU, which then may not take the whole model."""
+    model = prepared(tiny, "full")
+
+    def break_down(*_):
+        vars(model)["to"] = allocate_too_much
+        raise ZeroDivisionError
+
+    model.model.layers[2].register_forward_pre_hook(break_down)
+    with pytest.raises(ZeroDivisionError):
+        train(model, RandomTokens(64, 16, 4), training=tiny.training(2), learning_rate=1e-3)
+
+
 @advised("evaluation", "lower tasks.batch_size")
 def greedy():
     allocate_too_much()
