@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from adept_bench.models.certificate import Reference
     from adept_bench.suite.cell import Spec
     from adept_bench.training.trainer import TrainRecord
+    from adept_bench.training.units import BoundRates
 
 
 def describe(method: Method) -> dict[str, Any]:
@@ -41,6 +42,8 @@ class Trained:
         before = reference(model, tokens)
         self.edit, self.names = prepare(method, model, self.context)
         self.facts = {**model_facts(self.edit.model), "base_layers": base_facts["layers"]}
+        self.rates = self._bound()
+        base.release()  # the proof loads a model too, and a GPU may have no room for three
         self.certificate = from_main(lambda: self._certify_expansion(before, tokens))
         digests = parameter_digests(self.edit.model)
         with main_first():
@@ -92,20 +95,22 @@ class Trained:
             replay_share=share,
         )
 
+    def _bound(self) -> BoundRates | None:
+        """The method's rates on the edited model; this may measure the base."""
+        rates = self.method.rates
+        documents = {corpus: self.spec.inputs.probe_documents(corpus) for corpus in rates.corpora}
+        return rates.bind(self.edit, self.context, self.names, documents)
+
     def _train(self, folder: Path, fingerprint: str) -> TrainRecord:
         from adept_bench.training.trainer import train
 
-        inputs, rates = self.spec.inputs, self.method.rates
-        documents = {corpus: inputs.probe_documents(corpus) for corpus in rates.corpora}
-        bound = rates.bind(self.edit, self.context, self.names, documents)
-        self.context.base.release()
         assert self.spec.rate is not None
         return train(
             self.edit.model,
             self.dataset,
             training=self.spec.config.training,
             learning_rate=self.spec.rate["value"],
-            rates=bound,
+            rates=self.rates,
             output_dir=folder,
             seed=self.spec.seed,
             fingerprint=fingerprint,

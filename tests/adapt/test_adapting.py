@@ -61,6 +61,28 @@ def test_the_output_is_a_plain_checkpoint_with_its_record(call, tmp_path, texts,
     assert not list(tmp_path.glob(".out*"))
 
 
+def test_the_base_is_gone_when_the_expansion_is_proved(call, monkeypatch):
+    """The proof loads the expanded model again: with the base there would be three in a GPU's memory."""
+    from adept_bench.models import certificate
+    from adept_bench.suite.base import BaseMeasurements
+
+    held, loaded, certify, model = [], [], certificate.certify_expansion, BaseMeasurements.model
+
+    def loading(self):
+        loaded.append(self)
+        return model(self)
+
+    def certifying(*arguments, **more):
+        held.extend(base._model for base in loaded)
+        return certify(*arguments, **more)
+
+    monkeypatch.setattr(BaseMeasurements, "model", loading)
+    monkeypatch.setattr(certificate, "certify_expansion", certifying)
+    assert main(call("out", "--k", "1", "--quiet")) == 0
+    assert held
+    assert all(one is None for one in held)
+
+
 def test_without_a_probe_corpus_only_methods_that_need_none_run(call, tmp_path, capsys):
     assert main(call("out", probe=False)) == 2
     error = capsys.readouterr().err
