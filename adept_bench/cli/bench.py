@@ -49,6 +49,7 @@ def bench_command(
     from adept_bench.progress import reporter
     from adept_bench.shortage import OutOfMemory
     from adept_bench.suite.machine import device, device_name, threads
+    from adept_bench.suite.workers import release
     from adept_bench.timing.harness import store, time_method
     from adept_bench.training.optimizers import check_hardware
 
@@ -70,6 +71,8 @@ def bench_command(
             reporter().log(f"FAILED {name}: {error}")
             failed = True
             continue
+        finally:
+            release()  # what is left of a model would count as the next one's memory
         path = store(results, found)
         print(f"{path}  {summary(found)}")
     if failed:

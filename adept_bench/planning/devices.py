@@ -109,6 +109,12 @@ _DRIVER_NAMES = {
 }
 
 
+# parts of names of slower relatives, whose peaks are others
+_RELATIVES = (" mig ", "h100 pcie", "h100 nvl", "h200 nvl", "4090 d", "4090 laptop")
+
+
 def known_device(name: str) -> Device | None:
     """The device of the table that a driver's name (`torch.cuda.get_device_name`) stands for; None for others."""
+    if any(part in f"{name.lower()} " for part in _RELATIVES):
+        return None
     return next((DEVICES[known] for part, known in _DRIVER_NAMES.items() if part in name.lower()), None)

@@ -201,13 +201,13 @@ def _attempt(job: Job) -> Outcome:
     except Exception as error:
         outcome = _failed(job, error)
     finally:
-        _release()
+        release()
     if not met_by_all(number):
         end(outcome.trace or f"{outcome.error}\n")
     return outcome
 
 
-def _release() -> None:
+def release() -> None:
     """Let go of a finished job's models, which are in reference cycles, before the next job's are made."""
     gc.collect()
     torch = sys.modules.get("torch")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from adept_bench.planning.measuring import RandomTokens
+from adept_bench.shortage import LAYER_PROBE, LOADING, UNIT_PROBE, advised
 
 if TYPE_CHECKING:
     from adept_bench.config.schema import RunConfig
@@ -45,6 +46,7 @@ class TimedContext:
         data = RandomTokens(vocabulary, self.config.probe.max_length, self.config.data.probe_documents, PROBE_SEED)
         self.documents = [data[index]["input_ids"].tolist() for index in range(len(data))]
 
+    @advised("the layer probe", LAYER_PROBE)
     def layer_importance(self, corpus: str) -> list[float]:
         """The assumed importances, after a real probe on random documents."""
         from adept_bench.planning.shapes import assumed_profile
@@ -55,6 +57,7 @@ class TimedContext:
         self.layer_seconds = _now() - started
         return assumed_profile(self.layers, self.assumed)
 
+    @advised("the unit probe", UNIT_PROBE)
     def measure_units(self) -> None:
         """Importance of all units of the base; before the edit, which changes the model."""
         from adept_bench.probing.units import probe_units
@@ -151,6 +154,7 @@ def time_method(
     }
 
 
+@advised("making the model", LOADING)
 def random_model(architecture: Any, config: RunConfig) -> Any:
     """A model of the architecture with random weights of the configured type, on this process's device.
 

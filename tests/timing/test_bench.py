@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import weakref
 
 import pytest
+import torch
 
 from adept_bench.__main__ import main
 from adept_bench.planning.devices import known_device
+from adept_bench.probing import units
 from adept_bench.results.timing import device_folder, load_timings, read_timing
+from adept_bench.timing import harness
 from adept_bench.timing.numbers import numbers
 
 SMALL = ["training.length=32", "training.batch_size=2", "data.probe_documents=2", "probe.max_length=16"]
@@ -94,6 +98,33 @@ def test_device_names():
     assert known_device("NVIDIA H100 80GB HBM3").name == "h100"
     assert known_device("NVIDIA A100-SXM4-80GB").name == "a100-80"
     assert known_device("Intel Xeon") is None
+    # slower relatives of the H100: two cards and a slice
+    for name in ("NVIDIA H100 PCIe", "NVIDIA H100 NVL", "NVIDIA H100 80GB HBM3 MIG 1g.10gb"):
+        assert known_device(name) is None
+
+
+def test_a_method_without_room_is_named_and_gone_when_the_next_is_timed(tmp_path, monkeypatch, capsys):
+    """Its model, here in a cycle of references, would count as the next one's memory."""
+    made, make, left = [], harness.random_model, []
+
+    def making(*arguments):
+        left.append([model() for model in made])
+        model = make(*arguments)
+        model.itself = [model]
+        made.append(weakref.ref(model))
+        return model
+
+    def no_room(*_, **__):
+        torch.empty(1 << 60, dtype=torch.uint8)
+
+    monkeypatch.setattr(harness, "random_model", making)
+    monkeypatch.setattr(units, "probe_units", no_room)
+    settings = [part for setting in SMALL for part in ("--set", setting)]
+    timing = ["--methods", "adept,full", "--steps", "2", "--warmup", "1", "--results", str(tmp_path)]
+    assert main(["bench", *timing, *settings]) == 1
+    assert "FAILED adept: the unit probe ran out of memory (" in capsys.readouterr().err
+    assert [one.method for one in load_timings(tmp_path).values()] == ["full"]
+    assert left == [[], [None]]
 
 
 def test_figures_show_the_timings(timed, tmp_path, capsys):
