@@ -11,6 +11,7 @@ import typer
 from adept_bench.distributed.failures import leave
 from adept_bench.distributed.group import group, launched, stop
 from adept_bench.errors import InputError
+from adept_bench.shortage import OutOfMemory
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # 130: 128 + SIGINT, as shells have it
 
@@ -63,6 +64,8 @@ def _explain(error: Exception) -> int:
         message = " ".join(str(error.format_message()).split()).replace("Value error, ", "")
         where = getattr(getattr(error, "ctx", None), "command_path", "adept-bench")
         line, code = f"{where}: {message}" if message else "", BAD_INPUT  # empty: the help was printed instead
+    elif isinstance(error, OutOfMemory):
+        line, code = f"adept-bench: {error}", FAILED
     else:
         hint = "" if state.debug else "; --debug shows where"
         line, code = f"adept-bench: unexpected {type(error).__name__}: {error}{hint}", FAILED

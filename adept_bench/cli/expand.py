@@ -154,6 +154,7 @@ def _importance(model: Any, tokenizer: Any, texts: list[str], max_length: int | 
     from adept_bench.probing.context import length_limit
     from adept_bench.probing.layers import probe_layers
     from adept_bench.progress import counted, reporter
+    from adept_bench.shortage import advised
 
     if tokenizer is None:
         raise InputError("--model: has no tokenizer; expected one, to measure importance on --corpus")
@@ -161,4 +162,5 @@ def _importance(model: Any, tokenizer: Any, texts: list[str], max_length: int | 
     documents = tokenize_documents(tokenizer, texts, max_length=length)
     depth = len(decoder_layers(model)[1])
     with reporter().task("probing layers", unit="step") as task:
-        return list(probe_layers(model, documents, on_progress=counted(task, depth)).importance)
+        probe = advised("the layer probe", "lower --max-length")(probe_layers)
+        return list(probe(model, documents, on_progress=counted(task, depth)).importance)

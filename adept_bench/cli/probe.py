@@ -20,12 +20,14 @@ from adept_bench.cli.options import (
 )
 from adept_bench.errors import InputError
 from adept_bench.progress import counted, reporter
+from adept_bench.shortage import advised
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 probe_app = typer.Typer(help="How much each layer and each unit matters for a corpus.", no_args_is_help=True)
 
+SMALLER = "lower --batch-size (of all importances only masking's do not depend on it) or --max-length"
 LONGEST = 2048  # tokens of a document where neither --max-length nor the model's context says less
 
 CorpusOption = Annotated[
@@ -84,7 +86,7 @@ def layers(
     _check_name("--metric", metric, METRICS)
     inputs = _load(model, corpus, max_length, max_documents, trust_remote_code, dtype, device)
     with _progress(inputs, per_layer=metric == "masking") as on_progress:
-        result = probe_layers(
+        result = advised("the layer probe", SMALLER)(probe_layers)(
             inputs.model, inputs.documents, metric=metric, batch_size=batch_size, on_progress=on_progress
         )
     report = layer_report(result, model=model, corpus=inputs.corpus, batch_size=batch_size, **inputs.settings)
@@ -125,7 +127,7 @@ def units(
     _check_name("--normalize", normalize, NORMALIZE)
     inputs = _load(model, corpus, max_length, max_documents, trust_remote_code, dtype, device)
     with _progress(inputs, per_layer=False) as on_progress:
-        measured = probe_units(
+        measured = advised("the unit probe", SMALLER)(probe_units)(
             inputs.model,
             inputs.documents,
             layers=chosen,

@@ -9,6 +9,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from adept_bench.__main__ import main
 from adept_bench.cli.probe import probe_app
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
@@ -137,3 +138,15 @@ def test_a_table_of_positions_bounds_the_length(capsys):
     assert length_limit(llama, 32, longest=8) == 32
     with pytest.raises(InputError, match="--max-length: 17 tokens; this model has positions for 16"):
         length_limit(gpt2, 17, longest=2048)
+
+
+@pytest.mark.parametrize(("what", "function"), [("layer", "layers.probe_layers"), ("unit", "units.probe_units")])
+def test_a_shortage_of_memory_names_the_options(what, function, tiny_model, texts, monkeypatch, capsys):
+    def no_room(*_, **__):
+        torch.empty(1 << 60, dtype=torch.uint8)
+
+    monkeypatch.setattr(f"adept_bench.probing.{function}", no_room)
+    assert main(["probe", f"{what}s", "--model", str(tiny_model), "--corpus", str(texts[0]), "--quiet"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"adept-bench: the {what} probe ran out of memory (")
+    assert "lower --batch-size" in line
