@@ -116,6 +116,20 @@ def alone() -> Iterator[None]:
         _current = before
 
 
+@contextmanager
+def unlaunched() -> Iterator[None]:
+    """Within it the environment says nothing of the launcher: programs that are started are no part of its group.
+
+    torch would have a group of their own meet at the launcher's store, where nobody else comes.
+    """
+    names = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT"}
+    said = {name: os.environ.pop(name) for name in list(os.environ) if name in names or "TORCHELASTIC_" in name}
+    try:
+        yield
+    finally:
+        os.environ.update(said)
+
+
 def from_main(function: Callable[[], T]) -> T:
     """What `function()` returns in the main process, in all processes; an error there is raised in all of them.
 

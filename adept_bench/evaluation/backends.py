@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adept_bench.distributed.group import unlaunched
 from adept_bench.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def opened(
         torch.cuda.empty_cache()
         scorer = None
         try:
-            scorer = VllmScorer(vllm_arguments(folder, model, max_length, arguments), _ignore)
+            with unlaunched():
+                scorer = VllmScorer(vllm_arguments(folder, model, max_length, arguments), _ignore)
             yield scorer
         finally:
             if scorer is not None:

@@ -1,12 +1,14 @@
 """Which share of a step each process has, and what launchers may ask for."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
 from adept_bench.config.schema import TrainingConfig
 from adept_bench.distributed import strategy
-from adept_bench.distributed.group import Group, launched
+from adept_bench.distributed.group import Group, launched, unlaunched
 from adept_bench.errors import InputError
 
 
@@ -92,6 +94,29 @@ def test_the_environment_is_as_the_launcher_left_it(monkeypatch):
         os.environ["ACCELERATE_USE_FSDP"] = "true"
     assert os.environ["ACCELERATE_USE_DEEPSPEED"] == "true"
     assert "ACCELERATE_USE_FSDP" not in os.environ
+
+
+ALONE = """
+import datetime, socket
+import torch.distributed as distributed
+with socket.socket() as found:
+    found.bind(("127.0.0.1", 0))
+    place = f"tcp://127.0.0.1:{found.getsockname()[1]}"
+distributed.init_process_group(
+    "gloo", init_method=place, rank=0, world_size=1, timeout=datetime.timedelta(seconds=3)
+)
+"""
+
+
+def test_a_program_started_by_one_process_is_a_group_of_its_own(monkeypatch):
+    """As vLLM's engine is; what torchrun says in the environment has it wait for a store that nobody opens."""
+    said = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_PORT": "1", "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    with unlaunched():
+        ended = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert {name: os.environ[name] for name in said} == said
 
 
 def test_the_setting_changes_no_hash():
