@@ -70,13 +70,23 @@ def sharded_copy(model: nn.Module, names: Collection[str], strategy: str) -> Ite
     model cannot be made whole in place: FSDP2 changes the classes of its modules, DeepSpeed hooks its parameters, and
     neither has a way back.
     """
+    on_cpu = next(model.parameters()).device.type == "cpu"
     model.to("cpu")
     with own_choice(), quiet():
-        trained = copy.deepcopy(model)
+        # ZeRO on a CPU would leave frozen weights in that memory, which could then not be held against the original's
+        trained = copy.deepcopy(model) if on_cpu and strategy != FSDP2 else _sharing_memory(model)
         yield trained
         if strategy == FSDP2 and not all(map(is_sharded, trained.parameters())):
             raise RuntimeError("the model was not sharded, though training.distributed says fsdp2")
         take_over(model, trained, names)
+
+
+def _sharing_memory(model: nn.Module) -> nn.Module:
+    """A copy whose weights are in the model's memory, until they are sharded or moved to a GPU: both make new ones."""
+    from torch.nn import Parameter
+
+    same = {id(each): Parameter(each.detach(), each.requires_grad) for each in model.parameters()}
+    return copy.deepcopy(model, same)
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:

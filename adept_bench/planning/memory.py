@@ -12,7 +12,6 @@ from adept_bench.planning.shapes import Shape
 
 ADAMW = 8.0  # bytes a trained parameter: two moments in float32
 ADAMW_8BIT = 2.0 + 2 * 4 / 256  # two moments of a byte, and a float32 scale a block of 256 of each
-WAITING = 2  # copies of the model in main memory while it is sharded: `distributed.sharding.sharded_copy`
 LIVE = 1_000_000_000  # numbers of weights that ZeRO's stage 3 may have gathered at once (DeepSpeed's default)
 
 
@@ -23,7 +22,7 @@ class Memory:
     buckets: what goes over the wire: under DDP a second copy of the gradients, which stays from the first step to the
     last, under ZeRO a bounded part of them. gathered: under FSDP2 and ZeRO's stage 3, weights and gradients that are
     whole at a time. whole: what each device holds before the weights are sharded, or at a refresh under ZeRO. main: of
-    main memory, the most that a process holds, where a copy of the model is trained.
+    main memory, the model that waits there, in each process, while a copy of it is trained.
     """
 
     weights: int
@@ -97,7 +96,7 @@ def memory_of(
         gathered=_gathered(shape, training.precision) if share > 1 else 0,
         buckets=4 * trained if settings.replicas > 1 else 0,
         whole=weights if share > 1 else 0,
-        main=WAITING * weights if share > 1 else 0,
+        main=weights if share > 1 else 0,
     )
 
 
@@ -119,7 +118,7 @@ def _under_zero(weights: int, trained: int, activations: int, settings: Settings
         gathered=min(4 * LIVE, weights) if settings.zero == 3 else 0,
         buckets=bucket if settings.zero == 1 else 2 * bucket,
         whole=max(weights, (held + optimizer + weights) if refreshes else 0),
-        main=WAITING * weights,
+        main=weights,
     )
 
 

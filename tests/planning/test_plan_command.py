@@ -55,11 +55,11 @@ def test_memory_of_several_devices_is_shown_where_there_is_any(capsys):
     assert main(["plan", *arguments, "--devices", "8", "--quiet"]) == 0
     text = capsys.readouterr().out
     assert "buckets" in text
-    assert "with 8 devices, FSDP, 488G of main memory" in text  # twice 4 bytes for each of 8.19e9, eight times
+    assert "with 8 devices, FSDP, 244G of main memory" in text  # 4 bytes for each of 8.19e9, eight times
     found = plan(capsys, *arguments, "--devices", "8")
     full, adept = found["methods"]
     assert full["memory"]["buckets"] == full["memory"]["gradients"] == 4 * 8_190_735_360
-    assert full["devices"]["h100"]["main"] == 8 * 2 * 4 * 8_190_735_360
+    assert full["devices"]["h100"]["main"] == 8 * 4 * 8_190_735_360
     assert (adept["devices"]["h100"]["fits"], adept["devices"]["h100"]["main"]) == ("yes", 0)
 
 
