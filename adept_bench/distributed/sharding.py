@@ -72,6 +72,10 @@ def sharded_copy(model: nn.Module, names: Collection[str], strategy: str) -> Ite
     """
     on_cpu = next(model.parameters()).device.type == "cpu"
     model.to("cpu")
+    if not on_cpu:
+        import torch
+
+        torch.cuda.empty_cache()  # NCCL takes its memory from outside of torch's
     with own_choice(), quiet():
         # ZeRO on a CPU would leave frozen weights in that memory, which could then not be held against the original's
         trained = copy.deepcopy(model) if on_cpu and strategy != FSDP2 else _sharing_memory(model)

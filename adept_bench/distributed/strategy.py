@@ -59,6 +59,10 @@ def strategy_of(training: TrainingConfig) -> str:
         version = os.environ.get("FSDP_VERSION", "2")
         if version != "2":
             raise InputError(f"accelerate launch --fsdp_version: {version}; expected 2")
+        if _said("FSDP_OFFLOAD_PARAMS"):
+            raise InputError(
+                "accelerate launch --fsdp_offload_params: true; expected false: nothing is moved off the GPU"
+            )
         strategy = FSDP2
     else:
         strategy = training.distributed

@@ -342,6 +342,10 @@ class _Follow(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         step = state.global_step
+        if kwargs[
+            "optimizer"
+        ].step_was_skipped:  # as DeepSpeed does, in silence, where others carry on to a loss of nan
+            raise self.run.diverged("a gradient is not finite", step)
         self.run.end_step(step)
         if self.run.controller.due(step) and step < self.run.record.steps:
             self.run.refresh(step, kwargs["model"], kwargs["lr_scheduler"], kwargs["optimizer"])

@@ -67,12 +67,14 @@ def test_two_processes_write_each_cell_once_and_as_one_process(
     assert adept["training"]["tokens"] == 8 * 4 * 32
 
 
-def test_an_error_that_all_meet_fails_its_cell_alone(settings, tmp_path, torchrun):
+@pytest.mark.parametrize("strategy", ["ddp", pytest.param("zero3", marks=NO_ZERO)])
+def test_an_error_that_all_meet_fails_its_cell_alone(settings, tmp_path, strategy, torchrun):
     """A rate so high that training diverges: the next cell still runs, and the launcher's code says that one failed."""
-    run = [*settings, "--methods", "full,vanilla", "--set", "training.learning_rate=1e30", "--results", str(tmp_path)]
+    sets = ["--set", "training.learning_rate=1e30", "--set", f"training.distributed={strategy}"]
+    run = [*settings, "--methods", "full,vanilla", *sets, "--results", str(tmp_path)]
     ended = torchrun("-m", "adept_bench", *run)
     assert ended.returncode == 1
-    assert ended.stderr.count("FAILED full seed 0") == 1
+    assert ended.stderr.count("FAILED full seed 0: DivergedError") == 1
     assert set(_cells(tmp_path)) == {"vanilla-seed0.json"}
 
 

@@ -53,6 +53,9 @@ def test_accelerate_has_the_last_word(monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     monkeypatch.setenv("FSDP_VERSION", "2")
     assert strategy.strategy_of(_training(2)) == "fsdp2"
+    monkeypatch.setenv("FSDP_OFFLOAD_PARAMS", "true")
+    with pytest.raises(InputError, match="--fsdp_offload_params: true; expected false"):
+        strategy.strategy_of(_training(2))
     monkeypatch.setenv("FSDP_VERSION", "1")
     with pytest.raises(InputError, match="--fsdp_version: 1; expected 2"):
         strategy.strategy_of(_training(2))
