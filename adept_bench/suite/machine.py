@@ -15,6 +15,7 @@ from typing import Any
 import adept_bench
 
 LIBRARIES = ("torch", "transformers", "lm-eval", "datasets", "peft", "accelerate", "tokenizers", "numpy")
+IF_INSTALLED = ("deepspeed", "bitsandbytes", "vllm", "flash-attn")  # what some settings need
 
 
 @cache
@@ -99,13 +100,14 @@ def git_state() -> tuple[str | None, bool | None]:
 
 
 def library_versions() -> dict[str, str | None]:
-    """The installed version of each library whose behaviour a number depends on."""
+    """The installed version of each library that a number may depend on; None where one that all need is missing."""
     found: dict[str, str | None] = {}
-    for name in LIBRARIES:
+    for name in (*LIBRARIES, *IF_INSTALLED):
         try:
             found[name.replace("-", "_")] = version(name)
         except PackageNotFoundError:
-            found[name.replace("-", "_")] = None
+            if name in LIBRARIES:
+                found[name.replace("-", "_")] = None
     return found
 
 
