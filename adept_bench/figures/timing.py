@@ -140,7 +140,7 @@ def _picture(timings: Sequence[Timing]) -> Figure:
             axes.annotate(words, (0.99, row), xycoords=at, ha="right", va="center", fontsize=8, color=INK)
             if point is not None and name == "step time" and timing.method == REFERENCE:
                 axes.axvline(point[0] / 2, color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
-                axes.set_xlabel("seconds (broken: half of full CPT's)")
+                axes.set_xlabel("seconds (dashed: half of full CPT's)")
         axes.set_xlim(0, 1.45 * (highest or 1))
     figure.suptitle(f"{timings[0].shape} on {timings[0].device}", x=0.01, ha="left", fontsize=9)
     return figure
@@ -174,6 +174,6 @@ def _caption(timings: Sequence[Timing]) -> str:
         f"{'on' if settings['gradient_checkpointing'] else 'off'}"
         f"{'' if same else ' (the methods differ in settings: see the files)'}. Step time: the median of "
         f"{min(len(timing.step_seconds) for timing in timings)} steps or more, bars the quartiles; steps directly "
-        "after a refresh are left out; the broken line is at half of full CPT's. "
+        "after a refresh are left out; the dashed line is at half of full CPT's. "
         f"{peak}Peak memory is of the accelerator, on a processor of the whole process. Probing is on random documents."
     )
