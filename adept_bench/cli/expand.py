@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from adept_bench.cli.options import RevisionOption
 from adept_bench.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def expand_command(
             "one layer in memory, compare bytes and run layers one by one. auto: logits for small models."
         ),
     ] = Certify.auto,
+    revision: RevisionOption = None,
     trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="Run the model's own code.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No log and no progress bars.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
@@ -80,6 +82,7 @@ def expand_command(
         model,
         output,
         named if named is not None else _selection(select, k, corpus, seed, max_length),
+        revision=revision,
         dtype=dtype,
         device=device,
         trust_remote_code=trust_remote_code,

@@ -49,6 +49,9 @@ QuietFirst = Annotated[bool, typer.Option("--quiet", help="No log, no progress."
 DebugFirst = Annotated[bool, typer.Option("--debug", help="Show tracebacks, as after a command.", callback=_note_debug)]
 
 ModelOption = Annotated[str, typer.Option("--model", help="Local folder or Hub id.", metavar="M")]
+RevisionOption = Annotated[
+    str | None, typer.Option("--revision", help="Of a Hub id: branch, tag or commit. Default: main.", metavar="R")
+]
 SuiteOption = Annotated[str, typer.Option("--suite", help="Name or YAML file: what is compared.", metavar="S")]
 PresetOption = Annotated[
     str | None,

@@ -14,6 +14,7 @@ from adept_bench.cli.options import (
     ModelOption,
     OutputOption,
     Quiet,
+    RevisionOption,
     check_output,
     split_integers,
     write_json_result,
@@ -72,6 +73,7 @@ def layers(
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Documents at once.")] = 8,
     max_documents: MaxDocumentsOption = None,
     output: OutputOption = None,
+    revision: RevisionOption = None,
     trust_remote_code: TrustOption = False,
     dtype: DtypeOption = "float32",
     device: DeviceOption = None,
@@ -84,7 +86,7 @@ def layers(
     from adept_bench.probing.report import layer_report
 
     _check_name("--metric", metric, METRICS)
-    inputs = _load(model, corpus, max_length, max_documents, trust_remote_code, dtype, device)
+    inputs = _load(model, revision, corpus, max_length, max_documents, trust_remote_code, dtype, device)
     with _progress(inputs, per_layer=metric == "masking") as on_progress:
         result = advised("the layer probe", SMALLER)(probe_layers)(
             inputs.model, inputs.documents, metric=metric, batch_size=batch_size, on_progress=on_progress
@@ -110,6 +112,7 @@ def units(
     ] = 1,
     max_documents: MaxDocumentsOption = None,
     output: OutputOption = None,
+    revision: RevisionOption = None,
     trust_remote_code: TrustOption = False,
     dtype: DtypeOption = "float32",
     device: DeviceOption = None,
@@ -125,7 +128,7 @@ def units(
 
     _check_name("--granularity", granularity, GRANULARITIES)
     _check_name("--normalize", normalize, NORMALIZE)
-    inputs = _load(model, corpus, max_length, max_documents, trust_remote_code, dtype, device)
+    inputs = _load(model, revision, corpus, max_length, max_documents, trust_remote_code, dtype, device)
     with _progress(inputs, per_layer=False) as on_progress:
         measured = advised("the unit probe", SMALLER)(probe_units)(
             inputs.model,
@@ -157,6 +160,7 @@ def _check_name(option: str, value: str, names: tuple[str, ...]) -> None:
 
 def _load(
     source: str,
+    revision: str | None,
     corpus: str,
     max_length: int | None,
     max_documents: int | None,
@@ -174,8 +178,10 @@ def _load(
     from adept_bench.models.checkpoints import load_model, load_tokenizer
     from adept_bench.probing.context import length_limit
 
-    tokenizer = load_tokenizer(source, trust_remote_code=trust_remote_code)
-    model = load_model(source, dtype=dtype, device=_device(device), trust_remote_code=trust_remote_code)
+    tokenizer = load_tokenizer(source, revision=revision, trust_remote_code=trust_remote_code)
+    model = load_model(
+        source, revision=revision, dtype=dtype, device=_device(device), trust_remote_code=trust_remote_code
+    )
     length = length_limit(model, max_length, longest=LONGEST)
     documents = tokenize_documents(tokenizer, texts.texts, max_length=length)
     if not documents:
@@ -184,7 +190,16 @@ def _load(
     layers = len(decoder_layers(model)[1])
     reporter().log(f"{len(documents)} documents, {tokens} tokens, {layers} layers")
     used = {"documents_used": len(documents), "tokens": tokens}
-    return _Inputs(model, layers, documents, {**texts.describe(), **used}, {"max_length": length, "dtype": dtype})
+    settings = {"max_length": length, "dtype": dtype, **_commit(source, revision)}
+    return _Inputs(model, layers, documents, {**texts.describe(), **used}, settings)
+
+
+def _commit(source: str, revision: str | None) -> dict[str, str]:
+    """Of a model of the Hub, the commit that was read."""
+    from adept_bench.models.checkpoints import local_folder
+    from adept_bench.models.onhub import on_hub
+
+    return {} if local_folder(source) else {"revision": on_hub(source, revision).commit}
 
 
 def _device(chosen: str | None) -> str:

@@ -14,8 +14,11 @@ from torch import nn
 
 from adept_bench.errors import InputError, nearest, unknown_name
 from adept_bench.files import cache_root, content_hash, file_hash, write_json
+from adept_bench.hub import reason
 from adept_bench.models.anatomy import decoder_layers
+from adept_bench.models.onhub import on_hub
 from adept_bench.progress import reporter
+from adept_bench.quiet import quiet_transformers
 from adept_bench.shortage import LOADING, is_shortage, shortage
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -61,10 +64,9 @@ def load_model(
     with _readable_errors(source, option, "a causal language model"), quiet_transformers():
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             str(folder or source),
-            revision=revision or "main",
             dtype=dtype,
             trust_remote_code=trust_remote_code,
-            local_files_only=folder is not None,
+            **_where(source, folder, revision, option),
             use_safetensors=True,
             output_loading_info=True,
             **arguments,
@@ -75,6 +77,14 @@ def load_model(
             f"{option}: {source}: {len(missing)} weights are missing from the checkpoint, first {missing[0]}"
         )
     return model.eval()
+
+
+def _where(source: str, folder: Path | None, revision: str | None, option: str) -> dict[str, Any]:
+    """Arguments of from_pretrained: of a Hub id its commit, and whether the network may be asked."""
+    if folder is not None:
+        return {"local_files_only": True}
+    found = on_hub(source, revision, option)
+    return {"revision": found.commit, "local_files_only": not found.reachable}
 
 
 def _place(device: str) -> torch.device:
@@ -111,9 +121,8 @@ def load_tokenizer(
     with _readable_errors(source, option, "a tokenizer"), quiet_transformers():
         tokenizer: Any = AutoTokenizer.from_pretrained(
             str(folder or source),
-            revision=revision or "main",
             trust_remote_code=trust_remote_code,
-            local_files_only=folder is not None,
+            **_where(source, folder, revision, option),
         )
     if ensure_pad and tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token or tokenizer.convert_ids_to_tokens(0)
@@ -134,7 +143,7 @@ def model_hash(source: str, revision: str | None = None) -> str:
     "hub:<id>@<commit>". Computed once per file version."""
     folder = local_folder(source, "--model")
     if folder is None:
-        return f"hub:{source}@{_hub_commit(source, revision)}"
+        return f"hub:{source}@{on_hub(source, revision).commit}"
     _check_folder(folder, "--model")
     names = ["config.json", *_TOKENIZER_FILES]
     files = [folder / name for name in names if (folder / name).exists()] + sorted(folder.glob("*.safetensors"))
@@ -215,36 +224,7 @@ def _readable_errors(source: str, option: str, what: str) -> Iterator[None]:
         if is_shortage(error):
             raise shortage(f"loading {source}", LOADING, error) from error
         # transformers raises OSError, ValueError, KeyError, RuntimeError, SafetensorError, ... for bad input alike
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = lines[0] if lines else type(error).__name__
-        raise InputError(f"{option}: cannot load {what} from {source}: {reason}") from error
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Without transformers' own bars and load reports: ours says what is going on."""
-    from transformers.utils import logging
-
-    from adept_bench.quiet import hush
-
-    hush()
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
-
-
-def _hub_commit(source: str, revision: str | None) -> str:
-    from transformers.utils.hub import cached_file, extract_commit_hash
-
-    with _readable_errors(source, "--model", "config.json"):
-        path = cached_file(source, "config.json", revision=revision)
-        return extract_commit_hash(path, None) or revision or "main"
+        raise InputError(f"{option}: cannot load {what} from {source}: {reason(error)}") from error
 
 
 _hashes: dict[tuple[str, int, int], str] = {}

@@ -106,7 +106,8 @@ def _of_hub(model: ModelConfig, option: str) -> tuple[Any, str]:
     from huggingface_hub import try_to_load_from_cache
 
     if isinstance(try_to_load_from_cache(model.source, "config.json", revision=model.revision), str):
-        return _read(model.source, model, option, local=True), "config.json in the Hub's cache"
+        in_cache = {"revision": model.revision, "local_files_only": True}
+        return _read(model.source, model, option, **in_cache), "config.json in the Hub's cache"
     name = known_as(model.source)
     if name is not None:
         from transformers import AutoConfig
@@ -115,23 +116,21 @@ def _of_hub(model: ModelConfig, option: str) -> tuple[Any, str]:
         return AutoConfig.for_model(facts.pop("model_type"), **facts), (
             f"the table of this package ({name}), since no config.json is at hand; the Hub was not asked"
         )
-    return _read(model.source, model, option), "config.json from the Hub"
+    from adept_bench.models.onhub import on_hub
+
+    found = on_hub(model.source, model.revision, option)
+    on_the_hub = {"revision": found.commit, "local_files_only": not found.reachable}
+    return _read(model.source, model, option, **on_the_hub), "config.json from the Hub"
 
 
-def _read(source: str, model: ModelConfig, option: str, local: bool = False) -> Any:
+def _read(source: str, model: ModelConfig, option: str, **where: Any) -> Any:
     from transformers import AutoConfig
 
-    from adept_bench.models.checkpoints import quiet_transformers
+    from adept_bench.hub import reason
+    from adept_bench.quiet import quiet_transformers
 
-    hub = source == model.source
     try:
         with quiet_transformers():
-            return AutoConfig.from_pretrained(
-                source,
-                revision=model.revision if hub else None,
-                trust_remote_code=model.trust_remote_code,
-                local_files_only=local,
-            )
+            return AutoConfig.from_pretrained(source, trust_remote_code=model.trust_remote_code, **where)
     except Exception as error:  # OSError, ValueError, the Hub client's own errors
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{option}: no configuration of {model.source}: {reason}") from error
+        raise InputError(f"{option}: no configuration of {model.source}: {reason(error)}") from error
