@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import math
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from adept_bench.corpora.sources import Source
 from adept_bench.corpora.store import TokenStore, TokenWriter
 from adept_bench.corpora.tokens import encoded
 from adept_bench.errors import InputError
-from adept_bench.files import cache_root, content_hash, locked
+from adept_bench.files import cache_root, content_hash, locked, write_json
 from adept_bench.progress import Task, reporter
 
 FORMAT = 1  # of the files kept: raised when their meaning changes, so that older ones are not read
@@ -40,12 +41,31 @@ class _Places:
     def scan(self) -> Path:
         return cache_root() / "corpora" / f"{self.key}-scan"
 
+    @property
+    def texts(self) -> Path:
+        return cache_root() / "corpora" / f"{self.key}-texts.json"
+
     def tokens(self, rules: Any) -> Path:
         return cache_root() / "corpora" / f"{self.key}-tokens-{content_hash(rules)}"
 
 
 def _places(source: Source) -> _Places:
     return _Places(content_hash([FORMAT, source.identity()]))
+
+
+def kept_texts(source: Source, characters: int) -> tuple[list[str], dict[str, Any]] | None:
+    """(Texts, notes) of a corpus that `keep_texts` was given, if they are in the cache and no longer than so much."""
+    try:
+        kept = json.loads(_places(source).texts.read_text(encoding="utf-8"))
+        return (kept["texts"], kept["notes"]) if sum(map(len, kept["texts"])) <= characters else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # never kept, or damaged
+
+
+def keep_texts(source: Source, texts: list[str]) -> None:
+    """Keep all texts of a small corpus that came over a network, so that it is fetched once."""
+    with suppress(OSError):  # a full or read-only cache only costs time
+        write_json(_places(source).texts, {"texts": texts, "notes": source.notes()})
 
 
 def scan_of(source: Source) -> Scan | None:

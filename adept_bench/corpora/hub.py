@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from adept_bench.corpora.columns import row_text
+from adept_bench.corpora.commits import COMMIT, Commit, commit_of
 from adept_bench.corpora.formats import Position, jsonl_texts
 from adept_bench.corpora.identity import known_file_hash
 from adept_bench.corpora.opening import decode
 from adept_bench.errors import InputError
+from adept_bench.hub import reason
+from adept_bench.quiet import quiet_datasets
 
 HUB_ID = re.compile(
     r"(?P<owner>[\w.-]+)/(?P<name>[\w.-]+)(/(?P<config>[\w.-]+))?(@(?P<revision>[\w./-]+))?(:(?P<split>[\w.\[\]%:+-]+))?"
@@ -22,22 +24,8 @@ HUB_ID = re.compile(
 ARCHIVE = re.compile(
     r"zip://(?P<members>.+)::(hf://datasets/(?P<dataset>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+))?/)?(?P<file>.+\.zip)"
 )
-COMMIT = re.compile(r"[0-9a-f]{40}")
-RESOLVE_SECONDS = 20.0  # to wait for the Hub's word on a revision
 MEMBERS = (".jsonl", ".txt")
 MEMBER_LIMIT = 1 << 28  # bytes of a .txt member, which is one document and read whole
-
-
-def commit_of(dataset: str, revision: str | None) -> str | None:
-    """The full commit hash that a dataset's revision names; None where the Hub cannot be asked, as offline."""
-    if revision and COMMIT.fullmatch(revision):
-        return revision
-    from huggingface_hub import HfApi
-
-    try:
-        return HfApi().dataset_info(dataset, revision=revision, timeout=RESOLVE_SECONDS).sha
-    except Exception:  # offline, gated, unknown: reading says which
-        return None
 
 
 @dataclass(frozen=True)
@@ -55,35 +43,51 @@ class HubSource:
     size = None
 
     @cached_property
+    def _named(self) -> Commit:
+        return commit_of(self.dataset, self.parts["revision"], self.option)
+
+    @property
     def commit(self) -> str | None:
-        """The full commit hash; None where the Hub cannot be asked."""
-        return commit_of(self.dataset, self.parts["revision"])
+        """The full commit hash; None where the Hub cannot be asked and was not before."""
+        return self._named.hash
 
     @property
     def dataset(self) -> str:
         return f"{self.parts['owner']}/{self.parts['name']}"
 
-    @cached_property
+    @property
     def streamed(self) -> bool:
         """Offline, only what was downloaded before can be read; parts of a split (`train[:5%]`) cannot be streamed."""
-        return not self.download and "[" not in (self.parts["split"] or "") and self.commit is not None
+        return not self.download and "[" not in (self.parts["split"] or "") and self._named.reachable
 
     def rows(self) -> Any:
         """The dataset, of `datasets`' streaming kind or memory-mapped. Raises InputError where it cannot be had."""
         from datasets import load_dataset
 
         try:
-            return load_dataset(
-                self.dataset,
-                self.parts["config"],
-                revision=self.commit if self.streamed else self.parts["revision"],
-                split=self.parts["split"] or "train",
-                streaming=self.streamed,
-            )
+            with quiet_datasets():
+                found = load_dataset(
+                    self.dataset,
+                    self.parts["config"],
+                    revision=self.commit or self.parts["revision"],
+                    split=self.parts["split"] or "train",
+                    streaming=self.streamed,
+                )
         except Exception as error:  # datasets has no common base for: unknown id, unknown split, no network, gated
-            raise InputError(
-                f"{self.option}: no such file, and {self.name!r} could not be read from the Hub: {_first_line(error)}"
-            ) from error
+            raise self._unreadable(reason(error)) from error
+        if not self.streamed:
+            self._check_commit(found)
+        return found
+
+    def _check_commit(self, found: Any) -> None:
+        """Where the Hub does not answer, `datasets` takes whatever commit it downloaded last: refuse another."""
+        places = [Path(file["filename"]).parent.name for file in found.cache_files]
+        other = [name for name in places if COMMIT.fullmatch(name) and name != self.commit]
+        if self.commit and other:
+            raise self._unreadable(f"the cache of datasets holds commit {other[0]}, not {self.commit}")
+
+    def _unreadable(self, why: str) -> InputError:
+        return InputError(f"{self.option}: no such file, and {self.name!r} could not be read from the Hub: {why}")
 
     def texts(self, position: Position | None = None) -> Iterator[str]:
         """Every document, fetched as it is asked for. Raises InputError, naming the row."""
@@ -95,14 +99,14 @@ class HubSource:
             except StopIteration:
                 return
             except Exception as error:  # a broken file or connection: of many kinds, as above
-                raise InputError(f"{where} cannot be read behind row {number}: {_first_line(error)}") from error
+                raise InputError(f"{where} cannot be read behind row {number}: {reason(error)}") from error
             yield row_text(row, self.column, f"{where} row {number}")
             number += 1
 
     def identity(self) -> str:
-        """The dataset at its commit; of one read from the local cache, what `datasets` knows its content by."""
+        """The dataset at its commit; where that is not known, what `datasets` knows the content of its cache by."""
         place = f"{self.dataset}/{self.parts['config'] or ''}:{self.parts['split'] or 'train'}#{self.column}"
-        return f"hub:{place}@{self.commit if self.streamed else self.rows()._fingerprint}"
+        return f"hub:{place}@{self.commit or self.rows()._fingerprint}"
 
     def state(self) -> Any:
         return None
@@ -135,7 +139,7 @@ class ArchiveSource:
         """The archive: a path, or hf://datasets/ID@COMMIT/FILE."""
         if not self.remote:
             return str(Path(self.parts["file"]).expanduser().resolve())
-        commit = commit_of(self.parts["dataset"], self.parts["revision"]) or self.parts["revision"]
+        commit = commit_of(self.parts["dataset"], self.parts["revision"], self.option).hash or self.parts["revision"]
         return f"hf://datasets/{self.parts['dataset']}{'@' + commit if commit else ''}/{self.parts['file']}"
 
     def texts(self, position: Position | None = None) -> Iterator[str]:
@@ -147,8 +151,10 @@ class ArchiveSource:
             for member in sorted(members, key=lambda member: member.path):
                 with member as handle:
                     yield from _member_texts(handle, f"{self.place}: {member.path}", self.column)
-        except (OSError, zipfile.BadZipFile) as error:  # not there, no network, not an archive
-            raise InputError(f"{self.option}: {self.name!r} cannot be read: {_first_line(error)}") from error
+        except InputError:
+            raise
+        except Exception as error:  # not there, no network (of the HTTP library's own kind), not an archive
+            raise InputError(f"{self.option}: {self.name!r} cannot be read: {reason(error)}") from error
         if not members:
             raise InputError(f"{self.option}: {self.place} has no member {self.parts['members']!r}")
 
@@ -193,7 +199,3 @@ def _member_texts(handle: Any, name: str, column: str) -> Iterator[str]:
             f"{name}: more than {MEMBER_LIMIT} bytes; expected shorter documents, as a line of .jsonl each"
         )
     yield decode(data, name, 0).removeprefix("\ufeff")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from adept_bench.corpora.building import build, built, scan_of
+from adept_bench.corpora.building import build, built, keep_texts, kept_texts, scan_of
 from adept_bench.corpora.reading import (
     Corpus,
     corpus_of,
@@ -156,22 +156,26 @@ def open_corpus(
 ) -> TrainingText:
     """Training text of `source`, which is written as `reading.read_corpus` says, or a source itself.
 
-    A corpus of at most `in_memory` characters is read into memory, a Hub dataset by streaming it. A larger one is read
-    once from its beginning to its end, in bounded memory, and what was found is kept in the cache
-    (`files.cache_root()`) under its content, so that no later run reads it again; with `load_tokenizer`, it is
-    tokenised on the way as `tokens(load_tokenizer(), max_length=..., append_eos=...)` will ask for. Two processes that
-    want the same wait for each other.
+    A corpus of at most `in_memory` characters is read into memory, a Hub dataset by streaming it, once: its texts are
+    kept in the cache (`files.cache_root()`) under its commit. A larger one is read once from its beginning to its end,
+    in bounded memory, and what was found is kept there under its content, so that no later run reads it again; with
+    `load_tokenizer`, it is tokenised on the way as `tokens(load_tokenizer(), max_length=..., append_eos=...)` will ask
+    for. Two processes that want the same wait for each other.
 
     Raises InputError, naming `option` or the file and line, for what cannot be read, for an empty corpus, and for a
     full disk.
     """
     found = find_source(source, option=option) if isinstance(source, str) else source
     known = scan_of(found) if found.remote else None  # a stream from the Hub costs more than asking for its commit
+    if found.remote and (kept := kept_texts(found, in_memory)) is not None:
+        return SmallText(corpus_of(found.name, kept[0]), kept[1])
     if known is None:
         texts = _within(documents(found.texts()), in_memory)
         if texts == []:
             raise no_documents(found.name, option)
         if texts is not None:
+            if found.remote:
+                keep_texts(found, texts)
             return SmallText(corpus_of(found.name, texts), found.notes())
     if load_tokenizer is not None:
         build(found, load_tokenizer(), max_length=max_length, append_eos=append_eos)

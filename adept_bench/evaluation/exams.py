@@ -19,6 +19,7 @@ from urllib.request import urlopen
 from adept_bench.errors import InputError
 from adept_bench.evaluation.answers import chance
 from adept_bench.files import cache_root, locked, write_whole
+from adept_bench.hub import reason
 
 Row = dict[str, Any]  # id, question, options [{letter, text}], answer (sorted letters), kind, chance, and CMB's exam_*
 Rows = dict[str, list[Row]]  # "test": what is asked; "dev": examples, which may be none
@@ -69,10 +70,9 @@ def _fetch(name: str) -> Path:
             if name == "cmb" and not answers.is_file():
                 with urlopen(CMB_ANSWERS_URL, timeout=60) as page:
                     write_whole(answers, page.read())
-        except (OSError, ValueError) as error:
-            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        except Exception as error:  # the Hub's client raises errors of its own, of its HTTP library and of the system
             raise InputError(
-                f"tasks.data.{name}: not set, and {hub} cannot be downloaded ({first}); expected a local copy"
+                f"tasks.data.{name}: not set, and {hub} cannot be downloaded ({reason(error)}); expected a local copy"
             ) from None
     return folder
 

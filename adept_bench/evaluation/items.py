@@ -15,6 +15,7 @@ from adept_bench.corpora.overlap import units
 from adept_bench.corpora.reading import spread
 from adept_bench.errors import InputError
 from adept_bench.evaluation.tasks import check_names, load, names
+from adept_bench.hub import reason
 
 
 def development_texts(wanted: Sequence[str], manager: Any = None, data: Mapping[str, str] | None = None) -> list[str]:
@@ -71,8 +72,7 @@ def _loaded(
             except InputError:
                 raise
             except Exception as error:  # of a manager that was given: datasets has no common base for its errors
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-                raise InputError(f"tasks: the items of {name!r} cannot be had: {reason}") from error
+                raise InputError(f"tasks: the items of {name!r} cannot be had: {reason(error)}") from error
         yield found
 
 

@@ -15,6 +15,7 @@ from adept_bench.errors import InputError, nearest
 from adept_bench.evaluation.backends import check_backend
 from adept_bench.evaluation.builtin import manager_of, on_local_data
 from adept_bench.files import content_hash
+from adept_bench.hub import reason
 
 TEMPLATES = Path(__file__).with_name("tasks")  # the lab's; those of examinations are in exams/
 EXAMS = ("cmb", "mmcu_medical")
@@ -86,9 +87,8 @@ def load(name: str, folder: Path, items: Items | None = None, source: str | None
         return manager.load([name])
     # no network, no such data set, a loading script, a broken file, a missing column: these errors have no common base
     except Exception as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"tasks: the data of {name!r} cannot be loaded ({first}); "
+            f"tasks: the data of {name!r} cannot be loaded ({reason(error)}); "
             f"expected the Hub's, or a local copy in tasks.data.{name}"
         ) from error
 

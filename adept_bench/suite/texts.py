@@ -20,7 +20,8 @@ READ_AT_LEAST = 4_000_000  # bytes: so that there are documents to hold out in a
 
 
 def corpus_identity(corpus: str | list[CorpusPart] | None) -> str | None:
-    """What a corpus is known by before it is read: the hash of a lab corpus or of a file, or a Hub id as given."""
+    """What a corpus is known by before it is read: the hash of a lab corpus or of a file; of a dataset of the Hub its
+    id as given and the commit that it stands for, so that results of two commits are never taken for one."""
     if corpus is None:
         return None
     if isinstance(corpus, list):
@@ -33,15 +34,35 @@ def corpus_identity(corpus: str | list[CorpusPart] | None) -> str | None:
         from adept_bench.corpora.hub import find_archive
 
         archive = find_archive(corpus, "--set data")
-        return corpus if archive.remote else archive.identity()
+        if not archive.remote:
+            return archive.identity()
+        return _at_commit(corpus, archive.parts["dataset"], archive.parts["revision"])
     path = Path(corpus).expanduser()
     column = ""
     if not path.is_file() and "#" in corpus:
         head, _, column = corpus.rpartition("#")
         path = Path(head).expanduser()
     if not path.is_file():
-        return corpus
+        return _hub_identity(corpus)
     return f"file:{known_file_hash(path)[:16]}" + (f"#{column}" if column else "")
+
+
+def _hub_identity(corpus: str) -> str:
+    from adept_bench.corpora.formats import ending
+    from adept_bench.corpora.hub import HUB_ID
+
+    name = corpus.partition("#")[0]
+    parts = HUB_ID.fullmatch(name)
+    if parts is None or ending(Path(name)):  # benchmarks' items, or a file that is not there, which reading says
+        return corpus
+    return _at_commit(corpus, f"{parts['owner']}/{parts['name']}", parts["revision"])
+
+
+def _at_commit(corpus: str, dataset: str, revision: str | None) -> str:
+    from adept_bench.corpora.commits import commit_of
+
+    commit = commit_of(dataset, revision, "--set data").hash
+    return corpus if commit in (None, revision) else f"{corpus} at {commit}"
 
 
 def data_identity(data: DataConfig) -> dict[str, str | None]:
