@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adept_bench.corpora import formats, hub
+from adept_bench.corpora import commits, formats
 from adept_bench.corpora.formats import Position
 from adept_bench.corpora.prepared import Part, PreparedSource
 from adept_bench.corpora.reading import read_corpus
@@ -166,7 +166,7 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     (folder / "train.jsonl").write_text("".join(json.dumps({"text": text, "n": 1}) + "\n" for text in texts))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-    monkeypatch.setattr(hub, "RESOLVE_SECONDS", 0.5)
+    monkeypatch.setattr(commits, "RESOLVE_SECONDS", 0.5)
     return texts
 
 
