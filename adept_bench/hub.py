@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# the client's library for HTTP is not the same in all its versions, and has errors of its own by these names
+SILENT = {"ConnectError", "ConnectTimeout", "ReadTimeout", "NewConnectionError", "MaxRetryError"}
+BROKEN = {"RemoteProtocolError", "ReadError", "ProtocolError", "IncompleteRead", "ChunkedEncodingError"}
 SHORT = 60  # characters of a first line that rarely says enough alone
 
 
@@ -35,6 +38,8 @@ def reason(error: BaseException) -> str:
             return said
     if any(_no_connection(each) for each in chain):
         return f"{_silence()}, and the cache does not have it"
+    if any(type(each).__name__ in BROKEN for each in chain):
+        return "the connection broke off while it was fetched; the same command goes on from there"
     if type(error) is FileNotFoundError:  # of a file system of fsspec, whose message is the path alone
         return f"no such file: {error}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
@@ -63,9 +68,8 @@ def _endpoint() -> str:
 
 
 def _no_connection(error: BaseException) -> bool:
-    # the client's library for HTTP is not the same in all its versions, and has errors of its own by these names
-    names = {"ConnectError", "ConnectTimeout", "ReadTimeout", "NewConnectionError", "MaxRetryError"}
-    return isinstance(error, ConnectionError) or type(error).__name__ in names  # offline mode's is of the former
+    # offline mode's error is a ConnectionError
+    return isinstance(error, ConnectionError) or type(error).__name__ in SILENT
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:

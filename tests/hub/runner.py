@@ -12,9 +12,19 @@ import sys
 
 import datasets  # noqa: F401
 import lm_eval.models.huggingface  # noqa: F401
+import rich.progress  # noqa: F401
 import transformers.models.qwen3.modeling_qwen3
 import transformers.trainer  # noqa: F401
 
+import adept_bench.adapt.run
+import adept_bench.cli.expand
+import adept_bench.config.loading
+import adept_bench.evaluation.harness
+import adept_bench.models.exporting
+import adept_bench.planning.plan
+import adept_bench.probing.units
+import adept_bench.suite
+import adept_bench.suite.trained  # noqa: F401
 from adept_bench.__main__ import main
 
 LIMIT = 120  # seconds that a command may take

@@ -41,10 +41,10 @@ def items(hub):
 def commits(hub, items):
     """Commits of the preset's datasets; of org/web an older one, whose texts begin with `old`."""
     older = hub.commit(
-        "datasets", "org/web", {f"data/part-{n}.jsonl.gz": jsonl_gz(rows(f"old{n}", 20)) for n in range(4)}
+        "datasets", "org/web", {f"data/part-{n}.jsonl.gz": jsonl_gz(rows(f"old{n}", 10)) for n in range(4)}
     )
     newer = hub.commit(
-        "datasets", "org/web", {f"data/part-{n}.jsonl.gz": jsonl_gz(rows(f"new{n}", 20)) for n in range(4)}
+        "datasets", "org/web", {f"data/part-{n}.jsonl.gz": jsonl_gz(rows(f"new{n}", 10)) for n in range(4)}
     )
     pairs = {
         f"{name}/{split}-00000.parquet": parquet(
@@ -121,7 +121,7 @@ def test_a_preset_of_the_hub(hub, adept, adept_offline, tiny_on_hub, commits, tm
 
 
 def _probe(corpus, *more):
-    return "probe", "layers", "--model", "org/tiny", "--corpus", corpus, "--quiet", *more
+    return "probe", "layers", "--model", "org/tiny", "--corpus", corpus, "--max-length", 8, "--quiet", *more
 
 
 def _hash(adept, corpus, *more):
@@ -131,7 +131,7 @@ def _hash(adept, corpus, *more):
 
 def test_the_text_is_that_of_the_commit_streamed_and_downloaded(hub, adept, tiny_on_hub, commits, tmp_path):
     for name, commit in (("old", "@" + commits["older"]), ("new", "")):
-        texts = [row for part in range(4) for row in rows(f"{name}{part}", 20)]
+        texts = [row for part in range(4) for row in rows(f"{name}{part}", 10)]
         (tmp_path / "all.jsonl").write_bytes(jsonl(texts))
         (tmp_path / "five.jsonl").write_bytes(jsonl(texts[:5]))
         five = _hash(adept, tmp_path / "five.jsonl")
@@ -214,6 +214,7 @@ def test_what_cannot_be_had_is_one_line(hub, adept, adept_offline, tiny_on_hub, 
         assert error.startswith("--corpus: ")
         assert expected in error
     hub.stop()
+    assert f"{hub.url} does not answer" in adept(*_probe(f"{archive}zipped/English.zip")).error
     for corpus in ("org/never", f"{archive}never/English.zip"):
         refused = adept_offline(*_probe(corpus))
         assert refused.code == 2

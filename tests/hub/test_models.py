@@ -17,7 +17,20 @@ def corpus(tmp_path):
 
 
 def _probe(model, corpus, *more):
-    return ("probe", "layers", "--model", model, "--corpus", corpus, "--max-documents", 2, "--quiet", *more)
+    return (
+        "probe",
+        "layers",
+        "--model",
+        model,
+        "--corpus",
+        corpus,
+        "--max-documents",
+        2,
+        "--max-length",
+        16,
+        "--quiet",
+        *more,
+    )
 
 
 def _written(folder, files):
@@ -143,6 +156,19 @@ def test_a_download_that_breaks_off_is_taken_up_again(hub, adept, model_files, c
     ]
 
 
+def test_a_download_that_never_ends_well_leaves_nothing(hub, adept, model_files, tmp_path):
+    hub.commit("models", "org/broken", model_files[0])
+    hub.cut["model.safetensors"] = 6  # once and five times again
+    call = ("expand", "--model", "org/broken", "--layers", 1, "--output", "o")
+    failed = adept(*call)
+    assert failed.code == 2
+    assert failed.err.splitlines()[-1].startswith(
+        "--model: cannot fetch org/broken from the Hub: the connection broke off"
+    )
+    assert {path.name for path in tmp_path.iterdir()} <= {"stdout", "stderr", "cache"}
+    assert adept(*call).code == 0
+
+
 COMMANDS = {
     "probe": ("probe", "units", "--corpus", "corpus.jsonl"),
     "expand": ("expand", "--layers", "1", "--output", "out"),
@@ -156,7 +182,7 @@ COMMANDS = {
 def test_what_cannot_be_had_is_one_line(hub, adept, tiny_on_hub, corpus, tmp_path, command):
     hub.commit("models", "org/gated", tiny_on_hub.main_files)
     hub.gated.add("org/gated")
-    cases = [("org/nothing", "no such repository"), ("nothing", "no such repository"), ("org/gated", "hf auth login")]
+    cases = [("org/nothing", "no such repository"), ("nothing", "no such repository"), ("org/gated", "it is gated")]
     for model, expected in cases:
         error = adept(*COMMANDS[command], "--model", model, "--quiet").error
         assert expected in error
