@@ -118,8 +118,9 @@ def _on_gpus(machine: Machine, preset: Preset) -> tuple[list[str], str]:
         needs = gpu_needs(preset, [memory for _, memory in machine.gpus])
     except InputError as reason:
         return problems, f"GPU memory is not known: {reason}"
-    if machine.gpus and not any(need.fits(len(machine.gpus)) for need in needs):
-        problems.append(f"{' and '.join(need.method for need in needs)} do not fit the GPU")
+    count = len(machine.gpus)
+    if count and not any(need.fits(count, machine.memory) for need in needs):
+        problems.append(f"{' and '.join(need.method for need in needs)} do not fit the GPU, or main memory beside it")
     shown = [
         f"{need.method} {need.peak / GIB:.1f} GiB" + (f" (fits: {need.fit.how})" if need.fit else "") for need in needs
     ]

@@ -66,7 +66,10 @@ def resolve(
     suite = load_suite(suite) if isinstance(suite, str) else suite
     preset = load_preset(preset or suite.preset) if isinstance(preset, str | None) else preset
     change, change_lines, raw = _changes(suite, model, overrides)
+    said: list[str] = []  # of the suite that a variant is resolved beside
     if variant is not None:
+        plain = _flat(preset, suite, needs_domain="domain" not in change.get("data", {}))
+        _, said = _without_what_was_replaced(plain, change, preset, keep_tasks)
         change = merged(change, suite.variants[variant].sections())
         own = ("variants", variant)
         change_lines |= {at[2:]: where for at, where in suite._lines.items() if at[:2] == own and len(at) > 2}
@@ -79,8 +82,8 @@ def resolve(
                 data["tasks"][kind] = {group: names for group, names in groups.items() if names != []}
     lines = merge_lines(preset._lines, change_lines, change)
     config = _validated({**data, "suite": suite.name, "preset": preset.name}, raw, lines, suite.name)
-    if variant is None:  # a variant is resolved beside its suite, which has said it
-        for line in left_out:
+    for line in left_out:
+        if line not in said:
             reporter().log(line)
     return config
 

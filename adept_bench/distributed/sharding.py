@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from adept_bench.distributed.strategy import FSDP2, own_choice
-from adept_bench.distributed.zero import gathered_whole, is_partitioned, quiet
+from adept_bench.distributed.zero import gathered_whole, is_partitioned, without_advice
 
 if TYPE_CHECKING:
     import torch
@@ -76,13 +76,21 @@ def sharded_copy(model: nn.Module, names: Collection[str], strategy: str) -> Ite
         import torch
 
         torch.cuda.empty_cache()  # NCCL takes its memory from outside of torch's
-    with own_choice(), quiet():
+    with own_choice(), without_advice():
         # ZeRO on a CPU would leave frozen weights in that memory, which could then not be held against the original's
         trained = copy.deepcopy(model) if on_cpu and strategy != FSDP2 else _sharing_memory(model)
         yield trained
         if strategy == FSDP2 and not all(map(is_sharded, trained.parameters())):
             raise RuntimeError("the model was not sharded, though training.distributed says fsdp2")
+        if _in_one_place(model, trained):  # frozen weights would be held against themselves
+            raise RuntimeError("the copy that was trained still has weights in the model's memory")
         take_over(model, trained, names)
+
+
+def _in_one_place(model: nn.Module, trained: nn.Module) -> bool:
+    """Whether a parameter of both lies at one address; empty ones, as ZeRO's stage 3 leaves them, do not."""
+    places = {local(parameter).data_ptr() for parameter in trained.parameters() if local(parameter).numel()}
+    return any(parameter.data_ptr() in places for parameter in model.parameters())
 
 
 def _sharing_memory(model: nn.Module) -> nn.Module:

@@ -19,6 +19,7 @@ _AT_START = frozenset(os.environ)  # accelerate adds to it later
 ONE, DDP, FSDP2 = "one process", "ddp", "fsdp2"
 ZERO = {"zero1": 1, "zero2": 2, "zero3": 3}  # DeepSpeed's stages
 USE_FSDP, USE_DEEPSPEED = "ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"
+_DS_FIELDS = "ACCELERATE_CONFIG_DS_FIELDS"  # what a file of `accelerate config` says of DeepSpeed
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,9 @@ def strategy_of(training: TrainingConfig) -> str:
     else:
         strategy = training.distributed
     if strategy in ZERO and find_spec("deepspeed") is None:
+        asked = "accelerate launch --use_deepspeed" if _said(USE_DEEPSPEED) else "training.distributed"
         raise InputError(
-            f"training.distributed: {strategy} needs the package deepspeed, which is not installed; "
+            f"{asked}: {strategy} needs the package deepspeed, which is not installed; "
             "expected `pip install deepspeed`, or fsdp2"
         )
     return strategy
@@ -93,8 +95,9 @@ def _zero_of_the_launcher() -> str:
 @contextmanager
 def own_choice() -> Iterator[None]:
     """Within it accelerate is told of DeepSpeed by us alone; afterwards the environment is as the launcher left it."""
-    said = {name: os.environ.get(name) for name in (USE_FSDP, USE_DEEPSPEED)}
-    os.environ.pop(USE_DEEPSPEED, None)
+    said = {name: os.environ.get(name) for name in (USE_FSDP, USE_DEEPSPEED, _DS_FIELDS)}
+    for name in (USE_DEEPSPEED, _DS_FIELDS):
+        os.environ.pop(name, None)
     try:
         yield
     finally:

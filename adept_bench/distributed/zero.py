@@ -59,7 +59,21 @@ def _begin() -> None:
             deepspeed.init_distributed()
 
 
-def forget() -> None:
+@contextlib.contextmanager
+def closing_engine(accelerator: Any) -> Iterator[None]:
+    """Afterwards accelerate and DeepSpeed have let go of the model; an error of the block is the one that is raised."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(Exception):
+            accelerator.free_memory()
+        _forget()
+        raise
+    accelerator.free_memory()  # takes DeepSpeed's hooks off
+    _forget()
+
+
+def _forget() -> None:
     """Have DeepSpeed let go of models that trained under stage 3: it keeps them in a list and in a method's cache."""
     if offload := sys.modules.get("deepspeed.runtime.zero.parameter_offload"):
         offload.FWD_MODULE_STACK.clear()
@@ -71,7 +85,7 @@ def forget() -> None:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def without_advice() -> Iterator[None]:
     """Without torch's advice to DeepSpeed on names of its functions."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")

@@ -19,7 +19,8 @@ NAMED = 64 * GIB  # of main memory: what a machine needs beyond it is said besid
 
 @dataclass(frozen=True)
 class Fit:
-    """`how`: "yes", what to change, or "no". `bytes`: the peak then, of the last try where nothing fits.
+    """`how`: "yes", what to change, or "no", and main memory where that is much. `bytes`: the peak then, of the last try
+    where nothing fits.
 
     main: bytes of main memory that a machine needs for the model, 0 where the devices hold it.
     """
@@ -63,7 +64,7 @@ def ladder(training: TrainingConfig, devices: int) -> Iterator[tuple[str, Settin
                 continue
             tried.add(settings)
             parts = [words] if words else []
-            if start.eight_bit and not settings.eight_bit:
+            if settings.shards > 1 and training.optimizer != "adamw":
                 parts.append("plain adamw")
             if settings.shards > 1:
                 parts.append(f"{settings.shards} devices, {f'ZeRO {settings.zero}' if settings.zero else 'FSDP'}")

@@ -110,6 +110,7 @@ def _under_zero(weights: int, trained: int, activations: int, settings: Settings
     bucket = 4 * min(BUCKET, trained)
     held = weights // (share if settings.zero == 3 else 1) + part
     optimizer = int(ADAMW * trained) // share
+    kept = part + 2 * bucket if settings.zero == 3 else 0  # of gradients, between steps
     return Memory(
         weights=held,
         gradients=4 * trained if settings.zero == 1 else part,
@@ -117,7 +118,7 @@ def _under_zero(weights: int, trained: int, activations: int, settings: Settings
         activations=activations,
         gathered=min(4 * LIVE, weights) if settings.zero == 3 else 0,
         buckets=bucket if settings.zero == 1 else 2 * bucket,
-        whole=max(weights, (held + optimizer + weights) if refreshes else 0),
+        whole=max(weights, (held + optimizer + kept + weights) if refreshes else 0),
         main=weights,
     )
 

@@ -25,9 +25,11 @@ class GpuNeed:
     peak: int
     fit: Fit | None = None
 
-    def fits(self, gpus: int) -> bool:
-        """Whether so many GPUs are enough, if need be with other settings."""
-        return self.fit is not None and self.fit.settings is not None and self.fit.settings.shards <= gpus
+    def fits(self, gpus: int, memory: float) -> bool:
+        """Whether so many GPUs and GiB of main memory are enough, if need be with other settings."""
+        if self.fit is None or self.fit.settings is None:
+            return False
+        return self.fit.settings.shards <= gpus and self.fit.main <= memory * GIB
 
 
 def gpu_needs(preset: Preset, gpus: Sequence[float]) -> list[GpuNeed]:

@@ -43,6 +43,7 @@ class Trained:
         self.edit, self.names = prepare(method, model, self.context)
         self.facts = {**model_facts(self.edit.model), "base_layers": base_facts["layers"]}
         self.rates = self._bound()
+        # before the measure, so that the peak is the training's; older results may hold the probe's (docs/results.md)
         base.release()  # the proof loads a model too, and a GPU may have no room for three
         self.certificate = from_main(lambda: self._certify_expansion(before, tokens))
         digests = parameter_digests(self.edit.model)

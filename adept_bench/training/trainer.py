@@ -21,7 +21,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from adept_bench.distributed.group import from_main, group, mean
 from adept_bench.distributed.sharding import shard_with, sharded_copy
 from adept_bench.distributed.strategy import DDP, FSDP2, ONE, ZERO, spread, strategy_of, trainer_arguments
-from adept_bench.distributed.zero import forget, measured_on, zero_with
+from adept_bench.distributed.zero import closing_engine, measured_on, zero_with
 from adept_bench.errors import InputError
 from adept_bench.files import content_hash
 from adept_bench.probing.loss import NotFiniteError, document_losses
@@ -148,12 +148,11 @@ def _update(
     with _placed(model, run, trainable) as live:
         run.controller = RateController(live, rates, run.learning_rate, run.training.weight_decay)
         arguments = _arguments(run, folder, saves=saves, spread_by_itself=hasattr(live, "hf_device_map"))
-        trainer = _UnitTrainer(run, live, dataset, arguments)
         try:
-            trainer.train(resume_from_checkpoint=run.restore(found))
+            trainer = _UnitTrainer(run, live, dataset, arguments)
+            with closing_engine(trainer.accelerator):
+                trainer.train(resume_from_checkpoint=run.restore(found))
         finally:
-            trainer.accelerator.free_memory()  # DeepSpeed takes its hooks off
-            forget()
             if plain:  # accelerate wraps it under bf16; a bound method of the model's own would keep the model alive
                 for name in ("forward", "_original_forward"):
                     vars(live).pop(name, None)
@@ -342,9 +341,8 @@ class _Follow(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         step = state.global_step
-        if kwargs[
-            "optimizer"
-        ].step_was_skipped:  # as DeepSpeed does, in silence, where others carry on to a loss of nan
+        # DeepSpeed skips it in silence, where others carry on to a loss of nan
+        if kwargs["optimizer"].step_was_skipped:
             raise self.run.diverged("a gradient is not finite", step)
         self.run.end_step(step)
         if self.run.controller.due(step) and step < self.run.record.steps:

@@ -174,7 +174,7 @@ def test_doctor_compares_needs_with_what_there_is(monkeypatch):
     # of a GPU, plan leaves 1 GiB to the driver, so that nothing fits one of 1 GiB
     assert judged(there, 4.0, (("small", 1.0),), False).problems == [
         "needs 8 GiB of memory, has 4.0",
-        "adept and full do not fit the GPU",
+        "adept and full do not fit the GPU, or main memory beside it",
         "needs the Hugging Face Hub, or local copies",
     ]
     enough = judged(there, 8.0, (("large", 80.0),), True)

@@ -40,8 +40,10 @@ NO_ZERO = pytest.mark.skipif(find_spec("deepspeed") is None, reason="deepspeed i
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2", pytest.param("zero2", marks=NO_ZERO)])
 def test_two_processes_write_each_cell_once_and_as_one_process(
-    settings, alone, tmp_path, strategy, torchrun, accelerate
+    settings, alone, tmp_path, strategy, torchrun, accelerate, monkeypatch
 ):
+    # as `accelerate launch` sets it where a file of `accelerate config` is there
+    monkeypatch.setenv("ACCELERATE_CONFIG_DS_FIELDS", "gradient_accumulation_steps,zero_stage,mixed_precision")
     run = ["-m", "adept_bench", *settings, "--methods", "adept,vanilla", "--results", str(tmp_path)]
     if strategy == "ddp":
         ended, launcher = torchrun(*run), "torchrun"

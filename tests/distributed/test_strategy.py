@@ -91,11 +91,13 @@ def test_deepspeed_is_zero_and_nothing_else(monkeypatch):
 
 def test_the_environment_is_as_the_launcher_left_it(monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    monkeypatch.setenv("ACCELERATE_CONFIG_DS_FIELDS", "zero_stage,mixed_precision")
     monkeypatch.delenv("ACCELERATE_USE_FSDP", raising=False)
     with strategy.own_choice():
-        assert "ACCELERATE_USE_DEEPSPEED" not in os.environ
+        assert not {"ACCELERATE_USE_DEEPSPEED", "ACCELERATE_CONFIG_DS_FIELDS"} & set(os.environ)
         os.environ["ACCELERATE_USE_FSDP"] = "true"
     assert os.environ["ACCELERATE_USE_DEEPSPEED"] == "true"
+    assert os.environ["ACCELERATE_CONFIG_DS_FIELDS"] == "zero_stage,mixed_precision"
     assert "ACCELERATE_USE_FSDP" not in os.environ
 
 
