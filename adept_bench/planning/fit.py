@@ -19,8 +19,8 @@ NAMED = 64 * GIB  # of main memory: what a machine needs beyond it is said besid
 
 @dataclass(frozen=True)
 class Fit:
-    """`how`: "yes", what to change, or "no", and main memory where that is much. `bytes`: the peak then, of the last try
-    where nothing fits.
+    """`how`: "yes", what to change, or "no", and main memory where that is much. `bytes`: the peak then, of the last
+    try where nothing fits.
 
     main: bytes of main memory that a machine needs for the model, 0 where the devices hold it.
     """
