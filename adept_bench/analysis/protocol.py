@@ -10,7 +10,7 @@ from adept_bench.results.schema import Cell, TaskResult
 
 def label(cell: Cell) -> str:
     """The cell in words, as its file is named."""
-    return f"{cell.preset}/{cell.suite}/{cell.method}-seed{cell.seed}"
+    return f"{cell.preset}/{cell.suite}/{cell.stem}"
 
 
 def pair_seeds(cells: Sequence[Cell], reference: Sequence[Cell]) -> list[tuple[Cell, Cell]]:

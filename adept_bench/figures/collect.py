@@ -61,5 +61,5 @@ def collect(results: Path, preset: str | None = None, suite: str | None = None) 
 
 
 def _pair(store: Store, cells: list[Cell]) -> Pair:
-    hashes = {source(cell): file_hash(store.path(cell.preset, cell.suite, cell.method, cell.seed)) for cell in cells}
+    hashes = {source(cell): file_hash(store.place(cell)) for cell in cells}
     return Pair(cells[0].preset, cells[0].suite, cells, hashes)

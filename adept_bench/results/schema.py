@@ -25,6 +25,11 @@ FileName = Annotated[str, Field(pattern=r"^[^/\\.\s][^/\\]*$")]  # part of the f
 Details = Annotated[dict[str, Any], Field(description="Further facts, free in form.")]
 
 
+def cell_stem(method: str, seed: int, rate: float | None = None) -> str:
+    """`<method>-seed<n>`, or `<method>@<rate>-seed<n>` of a rate that is not the chosen one."""
+    return f"{method}{'' if rate is None else f'@{rate:g}'}-seed{seed}"
+
+
 class Block(BaseModel):
     """Strict and frozen: unknown fields and wrong types are errors, NaN and infinity too."""
 
@@ -94,13 +99,38 @@ class LossPair(Block):
     """Held-out loss of the base model, nats a token."""
     after: Amount
     """Held-out loss of the adapted model, nats a token."""
+    documents: list[Amount] = []
+    """Of the adapted model, document by document, in the order of the corpus; their mean is `after`."""
+
+
+class Validation(Block):
+    """The measures that a learning rate is chosen by: of items and documents that no other number is of."""
+
+    tasks: dict[str, TaskResult] = {}
+    groups: dict[str, Share] = {}
+    groups_chance_corrected: dict[str, float | None] = {}
+    losses: dict[str, Amount]
+    """Of validation documents by corpus, nats a token."""
+
+
+class PathPoint(Block):
+    """What the model in training is at one of its steps."""
+
+    step: Count
+    losses: dict[str, Amount]
+    """Held-out loss by corpus, nats a token."""
+    groups: dict[str, Share] = {}
+    """Mean accuracy on the validation tasks by group."""
 
 
 class LearningRateChoice(Block):
     value: Annotated[float, Field(gt=0)] | None
     """Peak learning rate; null where nothing trains."""
-    source: Literal["shipped", "selected", "set", "default", "none"]
-    """Chosen earlier and shipped, chosen now (--select-lr), set by the user, or the method's default."""
+    source: Literal["shipped", "selected", "set", "default", "grid", "none"]
+    """Chosen earlier and shipped, chosen now (--select-lr), set by the user, the method's default, or one of the grid's
+    rates whether chosen or not."""
+    chosen: bool = True
+    """Whether tables show the method at this rate. False: another rate of its grid, in a file of its own."""
     grid: list[float] = []
     criterion: str | None = None
     evidence: str | None = None
@@ -143,6 +173,8 @@ class Training(Block):
     curve: list[CurvePoint] = []
     units: UnitNames = UnitNames()
     refreshes: list[Refresh] = []
+    path: list[PathPoint] = []
+    """Measures at steps of the training, where `training.evaluate_every` asks for them; the last is at its end."""
     mix: dict[str, Any] = {}
     """The training data: sequences, length, epochs, share of replay."""
     details: Details = {}
@@ -177,6 +209,8 @@ class Cost(Block):
     probe_seconds: Amount
     """Layer and unit probes together, refreshes included."""
     eval_seconds: Amount
+    path_seconds: Amount = 0.0
+    """Measuring `training.path` and `validation`, which are no part of the method's cost."""
     tokens_per_second: Amount | None
     """Training tokens over training seconds; null where nothing trains."""
     train_flops: Amount
@@ -360,6 +394,8 @@ class Cell(Block):
     groups_chance_corrected: dict[str, float | None] = {}
     losses: dict[str, LossPair]
     """Held-out loss by corpus: "general" and "domain"."""
+    validation: Validation | None = None
+    """What the choice of a learning rate rests on; None in older files."""
     training: Training
     learning_rate: LearningRateChoice | None = None
     method_definition: dict[str, Any] = {}
@@ -375,6 +411,21 @@ class Cell(Block):
     cost: Cost
     provenance: Provenance
     extra: Details = {}
+
+    @property
+    def chosen(self) -> bool:
+        """Whether this is the cell that tables show; else it is another point of the method's path."""
+        return self.learning_rate is None or self.learning_rate.chosen
+
+    @property
+    def rate(self) -> float | None:
+        """The peak learning rate; None where nothing trains."""
+        return self.learning_rate.value if self.learning_rate else None
+
+    @property
+    def stem(self) -> str:
+        """The file's name without its ending (contract)."""
+        return cell_stem(self.method, self.seed, None if self.chosen else self.rate)
 
     @model_validator(mode="after")
     def _groups_agree(self) -> Cell:

@@ -1,4 +1,7 @@
-"""The folder of results: `<root>/<preset>/<suite>/<method>-seed<n>.json`, one file a cell."""
+"""The folder of results: `<root>/<preset>/<suite>/<method>-seed<n>.json`, one file a cell.
+
+A cell of another rate than the chosen one is in `<method>@<rate>-seed<n>.json` beside it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from adept_bench.errors import InputError
 from adept_bench.files import write_whole
 from adept_bench.progress import reporter
 from adept_bench.results.compact import compact_training, dumps, rounded
-from adept_bench.results.schema import SCHEMA_VERSION, Cell
+from adept_bench.results.schema import SCHEMA_VERSION, Cell, cell_stem
 
 
 class DamagedError(InputError):
@@ -29,9 +32,13 @@ class Store:
     def __init__(self, root: str | Path = "results") -> None:
         self.root = Path(root)
 
-    def path(self, preset: str, suite: str, method: str, seed: int) -> Path:
-        """Where the cell's file is or would be."""
-        return self.root / preset / suite / f"{method}-seed{seed}.json"
+    def path(self, preset: str, suite: str, method: str, seed: int, rate: float | None = None) -> Path:
+        """Where the cell's file is or would be; `rate` of one that is not the chosen rate's."""
+        return self.root / preset / suite / f"{cell_stem(method, seed, rate)}.json"
+
+    def place(self, cell: Cell) -> Path:
+        """Where the cell belongs."""
+        return self.root / cell.preset / cell.suite / f"{cell.stem}.json"
 
     def write(self, cell: dict[str, Any]) -> Path:
         """Validate `cell` against the schema and write it whole; returns the file.
@@ -52,7 +59,7 @@ class Store:
             checked = Cell.model_validate_json(text)
         except ValidationError as error:
             raise ValueError(f"the cell does not fit the schema: {_explain(error)}") from None
-        path = self.path(checked.preset, checked.suite, checked.method, checked.seed)
+        path = self.place(checked)
         write_whole(path, text)
         return path
 
@@ -81,19 +88,28 @@ class Store:
             cell = Cell.model_validate_json(text)
         except ValidationError as error:
             raise DamagedError(f"{path}: not a valid cell: {_explain(error)}") from None
-        if self.path(cell.preset, cell.suite, cell.method, cell.seed).parts[-3:] != path.absolute().parts[-3:]:
-            holds = "/".join(self.path(cell.preset, cell.suite, cell.method, cell.seed).parts[-3:])
+        if self.place(cell).parts[-3:] != path.absolute().parts[-3:]:
+            holds = "/".join(self.place(cell).parts[-3:])
             raise DamagedError(f"{path}: holds the cell {holds}; expected a file of that name")
         return cell
 
-    def valid(self, preset: str, suite: str, method: str, seed: int, config_hash: str | None = None) -> Cell | None:
+    def valid(
+        self,
+        preset: str,
+        suite: str,
+        method: str,
+        seed: int,
+        rate: float | None = None,
+        *,
+        config_hash: str | None = None,
+    ) -> Cell | None:
         """The stored cell, or None where there is none.
 
         A file whose content is no cell is moved aside to `<name>.json.damaged-<n>`, and the log says why. What cannot
         be read at all (permissions) stays, and so does a valid cell of another configuration than `config_hash`:
         InputError says so, since running again would overwrite it.
         """
-        path = self.path(preset, suite, method, seed)
+        path = self.path(preset, suite, method, seed, rate)
         try:
             cell = self.read(path)
         except AbsentError:
@@ -109,11 +125,16 @@ class Store:
             )
         return cell
 
-    def load_all(self, preset: str | None = None, suite: str | None = None) -> list[Cell]:
-        """Every readable cell, in order of path; what cannot be read is named in the log and left where it is."""
+    def load_all(self, preset: str | None = None, suite: str | None = None, *, paths: bool = False) -> list[Cell]:
+        """Every readable cell of a chosen rate, in order of path; with `paths` those of all other rates too.
+
+        What cannot be read is named in the log and left where it is.
+        """
         cells = []
         for path in sorted(self.root.glob(f"{preset or '*'}/{suite or '*'}/*-seed*.json")):
             if any(part.startswith(".") for part in path.relative_to(self.root).parts):
+                continue
+            if "@" in path.name and not paths:
                 continue
             try:
                 cells.append(self.read(path))
