@@ -33,13 +33,13 @@ def pair_seeds(cells: Sequence[Cell], reference: Sequence[Cell]) -> list[tuple[C
 def _same_identity(cell: Cell, other: Cell) -> None:
     """Names in a configuration may have stood for other content: `identity` holds the hashes of model and corpora.
 
-    A suite's variant that probes another corpus is compared all the same: that is what it varies, and nothing is
-    trained or tested on it.
+    A suite's variant that varies a corpus (what is probed, what is replayed) is compared all the same: that is what it
+    varies, and its name says so.
     """
     mine, theirs = (one.config.get("identity") or {} for one in (cell, other))
     varied = {name for one in (cell, other) if one.variant for name in one.variant.settings}
     for name in sorted(mine.keys() | theirs.keys()):
-        if not (name == "probe" and "data.probe" in varied):
+        if f"data.{name}" not in varied:
             _same(cell, other, f"identity of {name}", mine.get(name), theirs.get(name))
 
 

@@ -38,6 +38,12 @@ def run_command(
     select_lr: Annotated[
         bool, typer.Option("--select-lr", help="Choose each method's learning rate again on validation data.")
     ] = False,
+    rates: Annotated[
+        str,
+        typer.Option(
+            "--rates", help="Learning rates: chosen, all of each method's grid, or such as 1e-3,2e-3.", metavar="R"
+        ),
+    ] = "chosen",
     results: ResultsOption = Path("results"),
     settings: SetOption = None,
     backend: BackendOption = None,
@@ -76,6 +82,9 @@ def run_command(
     }
 
     from adept_bench.suite import run_suite
+    from adept_bench.suite.rates import parse_rates
+
+    asked = parse_rates(rates)
 
     failed = run_suite(
         config,
@@ -83,6 +92,7 @@ def run_command(
         seeds=numbers,
         jobs=jobs,
         select_lr=select_lr,
+        rates=asked,
         results=results,
         force=force,
         variants=variants,

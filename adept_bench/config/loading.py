@@ -169,6 +169,8 @@ def _without_what_was_replaced(
     )
     if new_domain:
         base["data"]["domain_heldout"] = None
+    if new_general and preset.world and new_general.startswith(f"{preset.world}:"):
+        new_general = None  # of the same world: what is measured stays
     if new_general:
         base["data"]["general_heldout"] = None
         if not str(base["data"]["probe"]).startswith("tasks:"):  # benchmarks are probed whatever is replayed

@@ -190,6 +190,9 @@ class TrainingConfig(Section):
     """Optimizer steps between checkpoints to go on from. Default: none are kept (ours; the shipped presets set it)."""
     log_every: PositiveInt = 10
     """Optimizer steps between points of the stored curve. Default 10 (ours)."""
+    evaluate_every: PositiveInt | None = later(None)
+    """Optimizer steps between measures of held-out losses and validation accuracy on the way. They change no number of
+    the training; their seconds are kept apart. Default: none on the way (ours)."""
     distributed: Literal["ddp", "fsdp2", "zero1", "zero2", "zero3"] = later("ddp")
     """Under a launcher of several processes: a copy of the model each (ddp), a part each (fsdp2), or DeepSpeed's ZeRO,
     stage 1 to 3. Default ddp (ours). `accelerate launch --use_fsdp` and `--use_deepspeed` have the last word."""
@@ -275,13 +278,13 @@ class SelectionConfig(Section):
     criterion: Literal["validation-accuracy"] = "validation-accuracy"
     """Highest mean of the validation groups `general` and `domain`, chance-corrected. Default and only one (ours)."""
     seed: Seed = 0
-    """Seed of the cells that are tried; the choice is used for all seeds. Default 0 (ours)."""
+    """Seed of the cells that --select-lr tries, unless --rates all has it try all seeds. Default 0 (ours)."""
     shared_with: str | None = None
     """A suite of the same model, corpora and budget whose choices count here too. Default: none."""
 
-    def grid_for(self, method: str) -> list[float]:
-        """The rates tried for `method`, ascending."""
-        return list(self.method_grids.get(method, self.grid))
+    def grid_for(self, method: str, of: str | None = None) -> list[float]:
+        """The rates tried for `method`, ascending; a suite's variant has those of the method it is `of`."""
+        return list(self.method_grids.get(method, self.method_grids.get(of or method, self.grid)))
 
     @model_validator(mode="after")
     def _fair(self) -> SelectionConfig:
@@ -448,7 +451,7 @@ class Preset(Section):
 class SuiteVariant(Section):
     """A suite's own variant of a method: the method with other settings, under a name of its own.
 
-    It trains at the method's learning rate, so that only the varied setting differs.
+    Its learning rate is its own choice, from the method's grid.
     """
 
     of: str

@@ -14,17 +14,17 @@ from adept_bench.errors import InputError
 
 def held_out_losses(
     model: torch.nn.Module, tokenizer: Any, corpora: Mapping[str, Corpus], max_length: int, batch_size: int
-) -> dict[str, float]:
-    """Each corpus's loss in nats: the mean over documents of a document's mean next-token cross entropy.
+) -> dict[str, list[float]]:
+    """Each document's mean next-token cross entropy in nats, by corpus; a corpus's loss is their mean.
 
     Documents are cut to `max_length` tokens. Raises InputError for a corpus with no document of two tokens.
     """
-    from adept_bench.probing.loss import corpus_loss
+    from adept_bench.probing.loss import document_losses
 
     losses = {}
     for name, corpus in corpora.items():
         documents = tokenize_documents(tokenizer, corpus.texts, max_length=max_length)
         if not documents:
             raise InputError(f"{corpus.source}: no document has two tokens or more to take a loss of")
-        losses[name] = float(corpus_loss(model, documents, batch_size=batch_size))
+        losses[name] = document_losses(model, documents, batch_size=batch_size)
     return losses

@@ -43,10 +43,10 @@ def pretraining(seed: int) -> Iterator[str]:
             yield render.word_list(rng)
 
 
-def _general(rng: random.Random) -> list[str]:
-    """General text as replay draws on it: no medicine, no sums."""
+def _general(rng: random.Random, *splits: str) -> list[str]:
+    """General text as replay draws on it: no medicine, no sums. `splits`: of the entities it tells of; default: all."""
     asked = world().of("general", "asked")
-    entities = world().of("general")
+    entities = world().of("general", *splits)
     texts = [render.statements(e, rng) for e in entities for _ in range(RENDERINGS)]
     texts += [render.answered(asked, rng) for _ in range(len(texts) // 4)]
     texts += [render.story(rng) for _ in range(len(entities) // 4)]
@@ -103,6 +103,8 @@ def _probe(rng: random.Random) -> list[str]:
 _MAKERS: dict[str, Callable[[random.Random], list[str]]] = {
     "general": _general,
     "general-heldout": _general_held_out,
+    # what a replay corpus is in earnest: text of the same kind that does not hold the facts asked for afterwards
+    "general-without-tested": lambda rng: _general(rng, "asked"),
     "probe": _probe,
     "medical": _medical,
     "medical-heldout": _medical_held_out,

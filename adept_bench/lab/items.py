@@ -22,12 +22,13 @@ _QUESTIONS = {
     "lab_medical_validation": ("new", "validation"),
     "lab_medical_known": ("known", "test"),
 }
+_STATEMENTS = {"lab_general_statement": "lab_general"}  # the same facts, choices and order, begun as a statement
 _SUMS = {
     "lab_math_choice": "test",
     "lab_math_generate": "test",
     "lab_math_validation": "validation",
 }
-TASKS = (*_QUESTIONS, *_SUMS)
+TASKS = (*_QUESTIONS, *_STATEMENTS, *_SUMS)
 
 
 def _with_distractors(answer: str, others: Sequence[str], rng: random.Random) -> tuple[list[str], int]:
@@ -51,6 +52,17 @@ def _questions(entities: Sequence[Entity], rng: random.Random) -> list[dict[str,
                 }
             )
     return items
+
+
+def _statements(
+    entities: Sequence[Entity], asked: Sequence[dict[str, Any]], rng: random.Random
+) -> list[dict[str, Any]]:
+    """The facts of `asked` as sentences of the corpora, up to the value: no question form is needed to recall them."""
+    facts = [(entity, index) for entity in entities for index in range(len(entity.facts))]
+    return [
+        {**item, "question": render.begun(entity, index, rng)}
+        for (entity, index), item in zip(facts, asked, strict=True)
+    ]
 
 
 def _sums(split: str, generated: bool, rng: random.Random) -> list[dict[str, Any]]:
@@ -78,6 +90,9 @@ def _items(task: str) -> tuple[dict[str, Any], ...]:
     rng = random.Random(f"{WORLD_SEED} {task}")
     if task in _SUMS:
         return tuple(_sums(_SUMS[task], task.endswith("generate"), rng))
+    if task in _STATEMENTS:
+        asked = _STATEMENTS[task]
+        return tuple(_statements(world().of(*_QUESTIONS[asked]), _items(asked), rng))
     return tuple(_questions(world().of(*_QUESTIONS[task]), rng))
 
 

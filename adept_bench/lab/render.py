@@ -16,6 +16,12 @@ def statements(entity: Entity, rng: random.Random) -> str:
     return " ".join(rng.choice(attribute.patterns).format(name=entity.name, value=value) for attribute, value in order)
 
 
+def begun(entity: Entity, index: int, rng: random.Random) -> str:
+    """A sentence that states the entity's attribute `index`, up to its value, by one of the patterns that end so."""
+    ending = [pattern for pattern in entity.kind.attributes[index].patterns if "{name}" in pattern.split("{value}")[0]]
+    return rng.choice(ending).split("{value}")[0].strip().format(name=entity.name)
+
+
 def question(entity: Entity, index: int) -> str:
     """The question about the entity's attribute `index`, without its answer."""
     return QUESTION.format(attribute=entity.kind.attributes[index].name, name=entity.name)

@@ -125,6 +125,33 @@ class Store:
             )
         return cell
 
+    def at_rate(self, preset: str, suite: str, method: str, seed: int, rate: float | None) -> Cell | None:
+        """The stored cell of this learning rate, be it the chosen one's or another's; None where there is none."""
+        other = self.valid(preset, suite, method, seed, rate) if rate is not None else None
+        if other is not None:
+            return other
+        cell = self.valid(preset, suite, method, seed)
+        return cell if cell is not None and cell.rate == rate else None
+
+    def settle(self, cell: Cell, learning_rate: dict[str, Any]) -> Path:
+        """Give a stored cell the place of the chosen rate, `learning_rate` its block; returns its file.
+
+        What had that place before, at another rate, becomes a point of the path. At any moment each of the two is in a
+        whole file.
+        """
+        before = self.valid(cell.preset, cell.suite, cell.method, cell.seed)
+        if before is not None and before.rate != cell.rate:
+            self.step_aside(before)
+        path = self.write(_with_rate(cell, {**learning_rate, "chosen": True}))
+        if not cell.chosen:
+            self.place(cell).unlink(missing_ok=True)
+        return path
+
+    def step_aside(self, cell: Cell) -> Path:
+        """Store the cell of the chosen rate under the name of a point of the path too; returns that file."""
+        grid = cell.learning_rate.grid if cell.learning_rate else []
+        return self.write(_with_rate(cell, {"value": cell.rate, "source": "grid", "grid": grid, "chosen": False}))
+
     def load_all(self, preset: str | None = None, suite: str | None = None, *, paths: bool = False) -> list[Cell]:
         """Every readable cell of a chosen rate, in order of path; with `paths` those of all other rates too.
 
@@ -141,6 +168,10 @@ class Store:
             except InputError as reason:
                 reporter().log(f"left out: {reason}")
         return cells
+
+
+def _with_rate(cell: Cell, learning_rate: dict[str, Any]) -> dict[str, Any]:
+    return {**cell.model_dump(mode="json"), "learning_rate": learning_rate}
 
 
 def _set_aside(path: Path) -> Path | None:

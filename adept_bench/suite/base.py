@@ -60,14 +60,14 @@ class BaseMeasurements:
         self.probe_seconds += stored["seconds"]
         return stored["value"]
 
-    def evaluation(self, groups: dict[str, list[str]]) -> dict[str, Any]:
-        """`evaluate_all` of the base."""
+    def evaluation(self, groups: dict[str, list[str]], held: str = "heldout") -> dict[str, Any]:
+        """`evaluate_all` of the base on test tasks and held-out documents, or on validation ones."""
         from adept_bench.suite.evaluate import evaluate_all, evaluation_key
 
         def measure() -> dict[str, Any]:
-            return evaluate_all(self.model(), self.inputs, groups, "base")
+            return evaluate_all(self.model(), self.inputs, groups, "base", held)
 
-        return self._once("evaluation", evaluation_key(self.inputs, groups), measure)["value"]
+        return self._once("evaluation", evaluation_key(self.inputs, groups, held), measure)["value"]
 
     @advised("the layer probe", LAYER_PROBE)
     def layer_importance(self, corpus: str, metric: str | None = None) -> dict[str, Any]:

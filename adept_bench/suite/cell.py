@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from adept_bench.distributed.group import from_main, group
 from adept_bench.distributed.strategy import launcher, share_of, strategy_of
 from adept_bench.files import content_hash
+from adept_bench.results.compact import rounded
+from adept_bench.results.schema import cell_stem
 from adept_bench.suite import machine
 from adept_bench.suite.analyses import of_base, of_trained
 from adept_bench.suite.base import BaseMeasurements
@@ -26,7 +28,7 @@ WORK = ".work"  # in the results folder: measurements of the base, checkpoints, 
 
 @dataclass(frozen=True)
 class Spec:
-    """What identifies a cell. `rate`: its learning rate as `rates.learning_rate` gives it, None for vanilla.
+    """What identifies a cell. `rate`: its learning rate as `rates` gives it, None for vanilla.
 
     `variant`: where `method` is a suite's own variant, what it is of and what it changes; `config` has its settings.
     """
@@ -35,7 +37,6 @@ class Spec:
     method: str
     seed: int
     rate: dict[str, Any] | None
-    trial: bool = False
     variant: dict[str, Any] | None = None
 
     @property
@@ -46,8 +47,18 @@ class Spec:
     @property
     def title(self) -> str:
         """What the cell is called in logs and progress."""
-        rate = f" at {self.rate['value']:g}" if self.trial and self.rate else ""
-        return f"{self.method} seed {self.seed}{rate}"
+        at = "" if self.other_rate is None else f" at {self.other_rate:g}"
+        return f"{self.method} seed {self.seed}{at}"
+
+    @property
+    def other_rate(self) -> float | None:
+        """Its learning rate where that is not the chosen one."""
+        return None if self.rate is None or self.rate.get("chosen", True) else float(self.rate["value"])
+
+    @property
+    def stem(self) -> str:
+        """The name of its result file, without the ending."""
+        return cell_stem(self.method, self.seed, self.other_rate)
 
     @property
     def inputs(self) -> Inputs:
@@ -57,7 +68,7 @@ class Spec:
 
 # settings that change how a cell runs but not what comes out
 _IMMATERIAL = {
-    "training": {"learning_rate", "save_every", "gradient_checkpointing", "distributed"},
+    "training": {"learning_rate", "save_every", "evaluate_every", "gradient_checkpointing", "distributed"},
     "tasks": {"batch_size"},
 }
 
@@ -93,7 +104,8 @@ def config_hash(config: dict[str, Any]) -> str:
 
 def checkpoints(spec: Spec, results: Path) -> Path:
     """Where an unfinished cell keeps its checkpoints; to be removed once its result is stored."""
-    return results / WORK / spec.config.preset / spec.config.suite / f"{spec.method}-seed{spec.seed}"
+    rate = f"@{spec.rate['value']:g}" if spec.rate else ""  # also of the chosen rate: the choice may move meanwhile
+    return results / WORK / spec.config.preset / spec.config.suite / f"{spec.method}{rate}-seed{spec.seed}"
 
 
 def run_cell(spec: Spec, results: Path) -> dict[str, Any]:
@@ -102,8 +114,15 @@ def run_cell(spec: Spec, results: Path) -> dict[str, Any]:
     base = BaseMeasurements(spec.inputs, results / WORK / "base")
     config = resolved(spec)
     before = base.evaluation(spec.config.tasks.groups)
-    measured = _measure(spec, base, spec.config.tasks.groups, before, checkpoints(spec, results))
-    losses = {name: {"before": before["losses"][name], "after": value} for name, value in measured["losses"].items()}
+    measured = _measure(spec, base, before, checkpoints(spec, results))
+    losses = {
+        name: {
+            "before": before["losses"][name],
+            "after": value,
+            "documents": rounded(measured["document_losses"][name]),
+        }
+        for name, value in measured["losses"].items()
+    }
     return {
         "suite": spec.config.suite,
         "preset": spec.config.preset,
@@ -116,12 +135,13 @@ def run_cell(spec: Spec, results: Path) -> dict[str, Any]:
         "analyses": measured.get("analyses"),
         "learning_rate": spec.rate or {"value": None, "source": "none"},
         "losses": losses,
+        "validation": measured["validation"],
         "provenance": {**machine.provenance(started), **_processes(spec)},
         **({"extra": {"corpora": spec.inputs.notes}} if spec.inputs.notes else {}),
     }
 
 
-_MEASURES = ("tasks", "groups", "groups_chance_corrected", "losses")
+_MEASURES = ("tasks", "groups", "groups_chance_corrected", "losses", "document_losses")
 _BLOCKS = (
     "model",
     "tasks",
@@ -135,60 +155,51 @@ _BLOCKS = (
 )
 
 
-def run_trial(spec: Spec, results: Path, folder: Path) -> dict[str, Any]:
-    """One trial of a learning rate: the same training, judged on validation tasks and validation losses.
-
-    `folder`: for its checkpoints.
-    """
-    base = BaseMeasurements(spec.inputs, results / WORK / "base")
-    measured = _measure(spec, base, spec.config.tasks.validation, None, folder, held="validation")
-    return {
-        "learning_rate": spec.rate["value"] if spec.rate else None,
-        "groups": measured["groups"],
-        "groups_chance_corrected": measured["groups_chance_corrected"],
-        "losses": measured["losses"],
-        "train_seconds": measured["cost"]["train_seconds"],
-    }
-
-
-def _measure(
-    spec: Spec,
-    base: BaseMeasurements,
-    groups: dict[str, list[str]],
-    before: dict[str, Any] | None,
-    folder: Path,
-    held: str = "heldout",
-) -> dict[str, Any]:
-    """Train as the method says and evaluate on `groups`; the blocks of a result file that this fills."""
+def _measure(spec: Spec, base: BaseMeasurements, before: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Train as the method says and evaluate; the blocks of a result file that this fills."""
     from adept_bench.methods.registry import get
     from adept_bench.probing.loss import NotFiniteError
     from adept_bench.training.trainer import DivergedError
 
-    method = get(spec.composition, spec.config.options)
-    analysed = spec.config.analyses is not None and not spec.trial
+    method, groups = get(spec.composition, spec.config.options), spec.config.tasks.groups
+    analysed = spec.config.analyses is not None
     if not method.trains:
-        found = _untrained(spec, method, before or base.evaluation(groups))
+        found = _untrained(spec, method, base, before)
         return {**found, "analyses": of_base(spec, base)} if analysed else found
     trained = Trained(spec, method, base, folder, content_hash(resolved(spec)))
     try:
-        after = evaluate_all(trained.evaluable(), spec.inputs, groups, spec.title, held)
+        after = evaluate_all(trained.evaluable(), spec.inputs, groups, spec.title)
+        judged = evaluate_all(
+            trained.evaluable(), spec.inputs, spec.config.tasks.validation, f"{spec.title}, validation,", "validation"
+        )
     except NotFiniteError as error:
         raise DivergedError(f"the trained model's held-out loss is not finite: {error}") from error
+    if trained.record.path:
+        trained.record.path.append(
+            {"step": trained.record.steps, "losses": after["losses"], "groups": judged["groups"]}
+        )
     blocks = trained.blocks()
     blocks["cost"] = _cost(base, after, trained)  # before the analyses, which are no part of the method's cost
+    blocks["cost"]["path_seconds"] = trained.record.path_seconds + judged["seconds"]
     if analysed:
         blocks["analyses"] = from_main(lambda: of_trained(spec, base, trained))
     blocks["model"] = {**_identity(spec), **blocks["model"]}
-    return {**{key: after[key] for key in _MEASURES}, **blocks}
+    return {**{key: after[key] for key in _MEASURES}, **blocks, "validation": validation(judged)}
 
 
-def _untrained(spec: Spec, method: Method, found: dict[str, Any]) -> dict[str, Any]:
+def validation(judged: dict[str, Any]) -> dict[str, Any]:
+    """The block of a result file from `evaluate_all` on validation tasks and documents."""
+    return {key: judged[key] for key in ("tasks", "groups", "groups_chance_corrected", "losses")}
+
+
+def _untrained(spec: Spec, method: Method, base: BaseMeasurements, found: dict[str, Any]) -> dict[str, Any]:
     from adept_bench.models.checkpoints import model_facts
 
     facts = model_facts(spec.inputs.load_base())
     model = {**facts, "trainable_parameters": 0, "trainable_fraction": 0.0, "base_layers": facts["layers"]}
     return {
         **{key: found[key] for key in _MEASURES},
+        "validation": validation(base.evaluation(spec.config.tasks.validation, "validation")),
         "cost": _cost(None, found),
         "model": {**_identity(spec), **model},
         "training": {"steps": 0, "tokens": 0},

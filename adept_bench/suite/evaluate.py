@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,7 +31,7 @@ def check_tasks(config: RunConfig) -> None:
     check_options(tasks.asked, tasks.fewshot, tasks.data, tasks.backend)
 
 
-def evaluation_key(inputs: Inputs, groups: dict[str, list[str]]) -> dict[str, Any]:
+def evaluation_key(inputs: Inputs, groups: dict[str, list[str]], held: str = "heldout") -> dict[str, Any]:
     """What an evaluation depends on beside the model."""
     from adept_bench.evaluation.tasks import definitions_hash
     from adept_bench.lab.bases import items_hash
@@ -46,7 +47,7 @@ def evaluation_key(inputs: Inputs, groups: dict[str, list[str]]) -> dict[str, An
         "definitions": definitions_hash(),
         "num_fewshot": tasks.num_fewshot,
         "limit": tasks.limit,
-        "heldout": {name: inputs.corpora[f"{name}_heldout"].hash for name in ("general", "domain")},
+        "documents": {name: inputs.corpora[f"{name}_{held}"].hash for name in ("general", "domain")},
         "max_length": inputs.config.probe.max_length,
         "versions": {name: versions[name] for name in ("torch", "transformers", "lm_eval")},
     }
@@ -84,19 +85,17 @@ def data_hashes(config: RunConfig, names: Iterable[str]) -> dict[str, str]:
 def evaluate_all(
     model: nn.Module, inputs: Inputs, groups: dict[str, list[str]], title: str, held: str = "heldout"
 ) -> dict[str, Any]:
-    """Tasks and held-out losses: tasks, groups, groups_chance_corrected, losses (nats a token) and seconds.
+    """Tasks and held-out losses: tasks, groups, groups_chance_corrected, losses, document_losses and seconds.
 
-    `held`: which documents the losses are of, "heldout" for what is reported, "validation" for choosing a rate.
+    Losses are in nats a token, of a corpus and of each of its documents. `held`: which documents they are of, "heldout"
+    for what is reported, "validation" for choosing a rate.
     """
     from adept_bench.evaluation.harness import evaluate
-    from adept_bench.evaluation.losses import held_out_losses
 
     started = time.perf_counter()
     config = inputs.config
-    held_out = {name: inputs.corpora[f"{name}_{held}"] for name in ("general", "domain")}
-    losses = held_out_losses(
-        model, inputs.tokenizer, held_out, max_length=config.probe.max_length, batch_size=config.probe.batch_size
-    )
+    documents = document_losses(model, inputs, held)
+    losses = {name: math.fsum(values) / len(values) for name, values in documents.items()}
     found: dict[str, Any] = {"tasks": {}, "groups": {}, "groups_chance_corrected": {}}
     if any(groups.values()):
 
@@ -117,7 +116,23 @@ def evaluate_all(
 
         # vLLM has processes of its own
         found = ask() if config.tasks.backend == "hf" else from_main(ask)
-    return {**found, "losses": losses, "seconds": time.perf_counter() - started}
+    seconds = time.perf_counter() - started
+    return {**found, "losses": losses, "document_losses": documents, "seconds": seconds}
+
+
+def document_losses(model: nn.Module, inputs: Inputs, held: str = "heldout") -> dict[str, list[float]]:
+    """The loss of each held-out document by corpus, nats a token."""
+    from adept_bench.evaluation.losses import held_out_losses
+
+    probe = inputs.config.probe
+    held_out = {name: inputs.corpora[f"{name}_{held}"] for name in ("general", "domain")}
+    return held_out_losses(model, inputs.tokenizer, held_out, max_length=probe.max_length, batch_size=probe.batch_size)
+
+
+def on_the_way(model: nn.Module, inputs: Inputs, title: str) -> dict[str, Any]:
+    """A point of the path over training time: held-out losses and validation accuracy of the model as it is."""
+    found = evaluate_all(model, inputs, inputs.config.tasks.validation, title)
+    return {"losses": found["losses"], "groups": found["groups"]}
 
 
 def evaluate_model(config: RunConfig, *, seed: int = 0) -> dict[str, Any]:

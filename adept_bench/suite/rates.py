@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from adept_bench.errors import InputError
+from adept_bench.errors import InputError, nearest
 from adept_bench.files import write_json
 from adept_bench.progress import reporter
 from adept_bench.suite.texts import data_identity
 
 if TYPE_CHECKING:
     from adept_bench.config.schema import RunConfig
+    from adept_bench.results.schema import Cell
 
+Asked = Literal["chosen", "all"] | Sequence[float]
+Settings = Mapping[str, Any] | None
+DIVERGED = -1e9  # the score of a trial that diverged: below all others
 EVIDENCE = "learning-rates.json"
 CRITERION = (
     "highest mean of the chance-corrected accuracies of the validation groups general and domain; "
@@ -22,10 +28,18 @@ CRITERION = (
 )
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A method's trials, and what it changes of the suite's settings where it is a variant."""
+
+    trials: Sequence[dict[str, Any]]
+    settings: Settings = None
+
+
 def protocol(config: RunConfig) -> dict[str, Any]:
     """What a choice of learning rate was made under: model, data, budget, options and what it was judged by."""
     training = config.training.model_dump(
-        mode="json", exclude={"learning_rate", "save_every", "log_every", "distributed"}
+        mode="json", exclude={"learning_rate", "save_every", "log_every", "evaluate_every", "distributed"}
     )
     return {
         "model": config.model.model_dump(mode="json"),
@@ -56,27 +70,52 @@ def score(trial: dict[str, Any]) -> float:
     return -sum(trial["losses"].values()) / len(trial["losses"])
 
 
-def choose(trials: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The choice among a method's trials: the best score, and the lower rate of equals; whether it is on the edge."""
-    ordered = sorted(trials, key=lambda trial: trial["learning_rate"])
-    best = max(ordered, key=lambda trial: (trial["score"], -trial["learning_rate"]))
+def choose(trials: Sequence[dict[str, Any]], seed: int | None = None) -> dict[str, Any]:
+    """The choice among a method's trials: the best mean score over seeds, the lower rate of equals; is it on the edge?
+
+    `seed`: the reported one. Its own trials do not count where there are others: what a rate is chosen by and what it
+    is reported on are then of different base models. A rate that not all of those seeds tried does not count either.
+    """
+    counted = [trial for trial in trials if trial.get("seed") != seed] or list(trials)
+    by_rate: dict[float, dict[int, float]] = {}
+    for trial in counted:
+        by_rate.setdefault(trial["learning_rate"], {})[trial.get("seed", 0)] = trial["score"]
+    seeds = {trial.get("seed", 0) for trial in counted}
+    scores = {rate: sum(of.values()) / len(of) for rate, of in sorted(by_rate.items()) if of.keys() == seeds}
+    if not scores:
+        raise InputError(f"learning rates: no rate was tried under all of the seeds {sorted(seeds)}")
+    best = max(scores, key=lambda rate: (scores[rate], -rate))
     return {
-        "chosen": best["learning_rate"],
-        "on_edge": best["learning_rate"] in (ordered[0]["learning_rate"], ordered[-1]["learning_rate"]),
-        "grid": [trial["learning_rate"] for trial in ordered],
-        "trials": ordered,
+        "chosen": best,
+        "on_edge": best in (min(scores), max(scores)),
+        "grid": list(scores),
+        "scores": [{"learning_rate": rate, "score": value, "seeds": sorted(seeds)} for rate, value in scores.items()],
     }
 
 
-def write_evidence(path: Path, config: RunConfig, chosen: dict[str, dict[str, Any]]) -> None:
-    """Store the choices (method -> `choose`) with all their trials; earlier ones of the same protocol stay."""
+def trial_of(cell: Cell) -> dict[str, Any]:
+    """A cell as a trial of its learning rate: what the choice rests on."""
+    assert cell.validation is not None
+    found = cell.validation.model_dump(mode="json", include={"groups", "groups_chance_corrected", "losses"})
+    trial = {"learning_rate": cell.rate, "seed": cell.seed, **found, "train_seconds": cell.cost.train_seconds}
+    return {**trial, "score": score(trial)}
+
+
+def write_evidence(path: Path, config: RunConfig, tried: Mapping[str, Entry]) -> None:
+    """Store trials by method, with the choice they give over all seeds; earlier methods of the same protocol stay."""
     asked = protocol(config)
     methods: dict[str, Any] = {}
     if path.is_file():
         stored = _read(path)
         if not differences(stored["protocol"], asked):
             methods = stored["methods"]
-    content = {"criterion": CRITERION, "protocol": asked, "methods": {**methods, **chosen}}
+    for name, entry in tried.items():
+        trials = sorted(entry.trials, key=lambda trial: (trial["seed"], trial["learning_rate"]))
+        choice = choose(trials)
+        methods[name] = {key: choice[key] for key in ("chosen", "on_edge", "grid")} | {"trials": trials}
+        if entry.settings:
+            methods[name]["settings"] = dict(entry.settings)
+    content = {"criterion": CRITERION, "protocol": asked, "methods": methods}
     write_json(path, {"preset": config.preset, "suite": config.suite, **content})
 
 
@@ -98,12 +137,16 @@ def evidence_path(results: Path, config: RunConfig) -> Path:
 _DECISIVE = ("model.source", "model.revision", "data.identity.domain", "data.identity.general")
 
 
-def learning_rate(config: RunConfig, method: str, results: Path) -> dict[str, Any]:
-    """The method's peak rate as the result file records it: value, source, grid, criterion, evidence, trials.
+def learning_rate(
+    config: RunConfig, method: str, results: Path, seed: int, *, of: str | None = None, settings: Settings = None
+) -> dict[str, Any]:
+    """The method's peak rate for one seed as the result file records it: value, source, grid, criterion, trials.
 
     In this order: `training.learning_rate`; what --select-lr stored in the results folder; what ships with the
     package; the middle of the grid. Stored choices count for the same model and corpora; where the budget or an option
-    differs from the one they were made under, the log and the result (`differs`) say so.
+    differs from the one they were made under, the log and the result (`differs`) say so. Trials of other seeds than
+    `seed` choose, where there are any. `config` is the suite's; `of` and `settings` are a variant's: its own trials
+    choose, and no other method's.
     """
     if config.training.learning_rate is not None:
         return {"value": config.training.learning_rate, "source": "set"}
@@ -122,9 +165,10 @@ def learning_rate(config: RunConfig, method: str, results: Path) -> dict[str, An
         if stored is None or method not in stored["methods"]:
             continue
         differing = differences(stored["protocol"], asked)
-        if any(name.startswith(_DECISIVE) for name in differing):
+        entry = stored["methods"][method]
+        if any(name.startswith(_DECISIVE) for name in differing) or entry.get("settings", {}) != (settings or {}):
             continue
-        choice = stored["methods"][method]
+        choice = choose(entry["trials"], seed)
         if differing:
             reporter().log(f"{method}: learning rate {choice['chosen']:g} was chosen with other {', '.join(differing)}")
         return {
@@ -134,12 +178,59 @@ def learning_rate(config: RunConfig, method: str, results: Path) -> dict[str, An
             "criterion": stored["criterion"],
             "evidence": path.name,
             "differs": differing,
-            "trials": [{key: trial[key] for key in ("learning_rate", "score")} for trial in choice["trials"]],
+            "trials": choice["scores"],
         }
-    grid = config.selection.grid_for(method)
+    grid = config.selection.grid_for(method, of)
     middle = grid[len(grid) // 2]
     reporter().log(
         f"{method}: no learning rate was chosen for this model and data; taking {middle:g}, "
         "the middle of the grid (--select-lr chooses one)"
     )
     return {"value": middle, "source": "default", "grid": grid}
+
+
+def rates_of(
+    config: RunConfig, asked: Asked, chosen: dict[str, Any], method: str, of: str | None
+) -> list[dict[str, Any]]:
+    """The rates that a method's cells of one seed are run at, the chosen one first where it is among them.
+
+    `asked`: "chosen", "all" of the method's grid beside the chosen one, or a list.
+    """
+    grid = config.selection.grid_for(method, of)
+    wanted = [chosen["value"]] if asked == "chosen" else [chosen["value"], *grid] if asked == "all" else list(asked)
+    others = [{"value": rate, "source": "grid", "grid": grid, "chosen": False} for rate in wanted]
+    found = [rate if rate["value"] != chosen["value"] else chosen for rate in others]
+    return sorted({rate["value"]: rate for rate in found}.values(), key=lambda rate: not rate.get("chosen", True))
+
+
+def check_asked(config: RunConfig, asked: Asked) -> None:
+    """Raises InputError for rates that make no path: a grid of one, or one rate set for all."""
+    if asked == "chosen":
+        return
+    if config.training.learning_rate is not None:
+        raise InputError(
+            f"--rates: training.learning_rate is set to {config.training.learning_rate:g}; expected one of the two"
+        )
+    if asked == "all" and len(config.selection.grid) < 2:
+        raise InputError(f"--rates all: selection.grid {config.selection.grid} has one rate; expected two or more")
+
+
+def parse_rates(text: str) -> Asked:
+    """`--rates` as given: chosen, all, or numbers above 0. Raises InputError."""
+    words = [part.strip() for part in text.split(",") if part.strip()]
+    if len(words) == 1 and words[0] in ("chosen", "all"):
+        return "all" if words[0] == "all" else "chosen"
+    rates = []
+    for word in words:
+        try:
+            rate = float(word)
+        except ValueError:
+            close = nearest(word, ["chosen", "all"])
+            hint = f"; did you mean {close!r}?" if close else ""
+            raise InputError(f"--rates: {word!r}; expected chosen, all, or rates such as 1e-3,2e-3{hint}") from None
+        if not 0 < rate < math.inf:
+            raise InputError(f"--rates: {word!r} is no learning rate; expected numbers above 0 such as 1e-3,2e-3")
+        rates.append(rate)
+    if not rates:
+        raise InputError(f"--rates: no rate in {text!r}; expected chosen, all, or rates such as 1e-3,2e-3")
+    return list(dict.fromkeys(rates))

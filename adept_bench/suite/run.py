@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ from adept_bench.errors import InputError
 from adept_bench.files import content_hash, write_whole
 from adept_bench.progress import reporter
 from adept_bench.suite.cell import WORK, Spec, checkpoints, config_hash, material, resolved, run_cell
-from adept_bench.suite.rates import differences, learning_rate
+from adept_bench.suite.rates import Asked, check_asked, differences, learning_rate, rates_of
+from adept_bench.suite.trials import store_choice, without_diverged
 from adept_bench.suite.workers import Job, Outcome, default_jobs, run_jobs
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ def run_suite(
     seeds: Sequence[int],
     jobs: int | None = None,
     select_lr: bool = False,
+    rates: Asked = "chosen",
     results: Path = Path("results"),
     force: bool = False,
     variants: Mapping[str, tuple[SuiteVariant, RunConfig]] | None = None,
@@ -38,40 +41,99 @@ def run_suite(
 ) -> int:
     """Run every cell of `methods` x `seeds` that has no valid result in `results`; returns how many failed.
 
-    `variants`: the suite's own, each with its resolved configuration; `methods` may name them. They train at the
-    learning rate of the method they are of.
+    `variants`: the suite's own, each with its resolved configuration; `methods` may name them.
+    `rates`: at which learning rates, "chosen", "all" of each method's grid beside the chosen one, or a list.
     `jobs`: worker processes, by default one a core (CPU) or GPU. Under torchrun or accelerate launch every process
     calls this, and they work together on one cell after the other (`distributed.group`). `select_lr`: first choose each
-    method's learning rate on validation data; cells that have another rate are then run again. `force`: run cells again
-    that have a result; the old file stays until the new one is whole. `prepare`: stop before the cells, when the rates
-    are chosen and what the cells share is measured; a failure of that then counts.
+    method's learning rate on validation data, from its cells over its grid (of `selection.seed`; with `rates` "all", of
+    all seeds), which stay as points of its path. `force`: run cells again that have a result; the old file stays until
+    the new one is whole. `prepare`: stop before the cells, when the rates are chosen and what the cells share is
+    measured; a failure of that then counts.
     Raises InputError for an unknown method or task, a corpus or model that cannot be read, and for a stored cell that
     was made with another configuration.
     """
-    from adept_bench.suite.trials import select_rates
-
     variants = variants or {}
     check_methods(methods, "--methods", variants)
+    check_asked(config, rates)
     check_processes(config, jobs)
     from_main(lambda: check_inputs(config, seeds, jobs, results))
+    plan = Cells(config, variants, results)
     for method in methods:
         if method in variants:
             with main_first():
-                _ = _spec(config, method, seeds[0], None, variants).inputs.corpora  # its base and tasks are the suite's
-    compositions = {method: variants[method][0].of if method in variants else method for method in methods}
-    trained = list(dict.fromkeys(name for name in compositions.values() if name != UNTRAINED))
+                _ = plan.spec(method, seeds[0], None).inputs.corpora  # its base and tasks are the suite's
+    trained = [method for method in methods if plan.of(method) != UNTRAINED]
+    movable = select_lr or rates != "chosen"
     if select_lr and trained:
-        unrated = [_spec(config, method, seed, None, variants) for seed in seeds for method in methods]
-        from_main(
-            lambda: _missing(unrated, results, force, any_rate=True)
-        )  # a refusal must come before the work, not after
-        if failed := report(select_rates(config, trained, jobs, results, force), results):
+        tried_seeds = seeds if rates == "all" else [config.selection.seed]
+        from_main(lambda: _missing(plan.at(methods, seeds, "chosen"), results, force, movable=True))  # a refusal first
+        tried = [
+            plan.spec(method, seed, {"value": rate, "source": "grid", "grid": grid, "chosen": False})
+            for seed in tried_seeds
+            for method in trained
+            for grid in [config.selection.grid_for(method, plan.of(method))]
+            for rate in grid
+        ]
+        diverged: list[Spec] = []
+        if failed := _run(tried, results, jobs, force, movable=True, judged=True, diverged=diverged):
             return failed
-    rates = from_main(lambda: {method: learning_rate(config, method, results) for method in trained})
-    specs = [
-        _spec(config, method, seed, rates.get(compositions[method]), variants) for seed in seeds for method in methods
-    ]
-    missing = from_main(lambda: _missing(specs, results, force, any_rate=select_lr))
+        store_choice(config, tried, diverged, results)
+        force = False  # what was tried is new
+    specs = from_main(lambda: plan.at(methods, seeds, rates))
+    return _run(specs, results, jobs, force, movable=movable, prepare=prepare)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of a suite in one folder of results: which method, seed and rate make which."""
+
+    config: RunConfig
+    variants: Mapping[str, tuple[SuiteVariant, RunConfig]]
+    results: Path
+
+    def of(self, method: str) -> str:
+        """The method of the registry."""
+        return self.variants[method][0].of if method in self.variants else method
+
+    def spec(self, method: str, seed: int, rate: dict[str, Any] | None) -> Spec:
+        if method not in self.variants:
+            return Spec(self.config, method, seed, rate)
+        variant, its_config = self.variants[method]
+        return Spec(its_config, method, seed, rate, variant=described(variant))
+
+    def at(self, methods: Sequence[str], seeds: Sequence[int], rates: Asked) -> list[Spec]:
+        """The cells at these rates, seed by seed; what does not train has one of its own."""
+        found = []
+        for seed in seeds:
+            for method in methods:
+                if self.of(method) == UNTRAINED:
+                    found.append(self.spec(method, seed, None))
+                    continue
+                settings = described(self.variants[method][0])["settings"] if method in self.variants else None
+                chosen = learning_rate(self.config, method, self.results, seed, of=self.of(method), settings=settings)
+                found += [
+                    self.spec(method, seed, rate)
+                    for rate in rates_of(self.config, rates, chosen, method, self.of(method))
+                ]
+        return found
+
+
+def _run(
+    specs: Sequence[Spec],
+    results: Path,
+    jobs: int | None,
+    force: bool,
+    *,
+    movable: bool,
+    judged: bool = False,
+    prepare: bool = False,
+    diverged: list[Spec] | None = None,
+) -> int:
+    """Run those of the cells that are missing, after what they share. Returns how many failed.
+
+    `diverged`: takes those whose training diverged, which then are no failures.
+    """
+    missing = from_main(lambda: _missing(specs, results, force, movable=movable, judged=judged))
     if not missing:
         return 0
     workers = jobs or default_jobs(len(missing))
@@ -79,22 +141,9 @@ def run_suite(
     failed = report(run_jobs(_shared(missing, results), workers), results)
     if prepare:
         return failed
-    arguments = {"results": results, "replace": force or select_lr}
-    cells = [Job(spec.title, complete_cell, {"spec": spec, **arguments}) for spec in missing]
-    return report(run_jobs(cells, workers), results)
-
-
-def _spec(
-    config: RunConfig,
-    method: str,
-    seed: int,
-    rate: dict[str, Any] | None,
-    variants: Mapping[str, tuple[SuiteVariant, RunConfig]],
-) -> Spec:
-    if method not in variants:
-        return Spec(config, method, seed, rate)
-    variant, its_config = variants[method]
-    return Spec(its_config, method, seed, rate, variant=described(variant))
+    arguments = {"results": results, "force": force, "judged": judged}
+    outcomes = run_jobs([Job(spec.title, complete_cell, {"spec": spec, **arguments}) for spec in missing], workers)
+    return report(outcomes if diverged is None else without_diverged(outcomes, diverged), results)
 
 
 def described(variant: SuiteVariant) -> dict[str, Any]:
@@ -146,28 +195,38 @@ def check_inputs(config: RunConfig, seeds: Sequence[int], jobs: int | None, resu
         _ = spec.inputs.model_hash
 
 
-def _missing(specs: Sequence[Spec], results: Path, force: bool, any_rate: bool = False) -> list[Spec]:
-    """The cells without a valid result. `any_rate`: one with another learning rate is missing, not refused."""
+def _missing(
+    specs: Sequence[Spec], results: Path, force: bool, *, movable: bool = False, judged: bool = False
+) -> list[Spec]:
+    """The cells without a valid result. One that is stored as another point of its path is given its place.
+
+    `movable`: a cell of another rate may leave the place of the chosen one to a point of the path; else it is refused.
+    `judged`: a cell without validation measures is missing.
+    """
     from adept_bench.results.store import Store
 
     store, missing, kept = Store(results), [], 0
     for spec in specs:
         names = (spec.config.preset, spec.config.suite, spec.method, spec.seed)
-        cell = None if force else store.valid(*names)
-        if cell is None:
-            missing.append(spec)
-            continue
-        differing = differences(material(cell.config), material(resolved(spec)))
-        if any_rate and differing == ["learning_rate"]:
-            missing.append(spec)
-        elif differing:
-            changed = ", ".join(f"{name} {_value(cell.config, name)}" for name in differing[:4])
+        rate = spec.rate["value"] if spec.rate else None
+        cell = None if force else store.at_rate(*names, rate)
+        held = cell or (None if force or spec.other_rate is not None else store.valid(*names))
+        differing = differences(material(held.config), material(resolved(spec))) if held is not None else []
+        if movable and cell is None:
+            differing = [name for name in differing if name != "learning_rate"]
+        if differing and held is not None:
+            changed = ", ".join(f"{name} {_value(held.config, name)}" for name in differing[:4])
             raise InputError(
-                f"{store.path(*names)}: made with other settings ({changed}); "
+                f"{store.place(held)}: made with other settings ({changed}); "
                 "expected the same: choose another --results folder, or --force to replace it"
             )
-        else:
-            kept += 1
+        if cell is None or (judged and cell.validation is None):
+            missing.append(spec)
+            continue
+        kept += 1
+        if spec.other_rate is None and not cell.chosen:
+            assert spec.rate is not None
+            store.settle(cell, spec.rate)
     if kept:
         hint = "--results DIR runs them elsewhere, --force again"
         reporter().log(f"{kept} of {len(specs)} cells have a valid result in {results} already ({hint})")
@@ -219,25 +278,42 @@ def measure_base(spec: Spec, results: Path, kind: str) -> None:
         base.unit_importance(corpus)
 
 
-def complete_cell(spec: Spec, results: Path, replace: bool = False) -> str:
-    """Run a cell and store its result, unless another process has done so meanwhile. Returns the file."""
+def complete_cell(spec: Spec, results: Path, force: bool = False, judged: bool = False) -> str:
+    """Run a cell and store its result, unless another process has done so meanwhile. Returns the file.
+
+    `force`: whatever is stored. `judged`: also where the stored one has no validation measures.
+    """
     from adept_bench.results.store import Store
 
     store, names = Store(results), (spec.config.preset, spec.config.suite, spec.method, spec.seed)
+    rate = spec.rate["value"] if spec.rate else None
 
     def done() -> bool:
-        stored = None if replace else store.valid(*names)
-        return stored is not None and stored.config_hash == config_hash(resolved(spec))
+        stored = None if force else store.at_rate(*names, rate)
+        if stored is None or (judged and stored.validation is None):
+            return False
+        return stored.config_hash == config_hash(resolved(spec))
 
     def write(cell: dict[str, Any]) -> None:
+        if spec.other_rate is None and spec.rate is not None:
+            _make_room(store, names, rate, material(resolved(spec)))
         store.write(cell)
         shutil.rmtree(checkpoints(spec, results), ignore_errors=True)
 
-    with held(results / WORK / "locks" / spec.config.preset / spec.config.suite / f"{spec.method}-seed{spec.seed}"):
+    with held(results / WORK / "locks" / spec.config.preset / spec.config.suite / checkpoints(spec, results).name):
         if not from_main(done):
-            cell = from_main(lambda: None if replace else same_cell(spec, store)) or run_cell(spec, results)
+            cell = from_main(lambda: None if force else same_cell(spec, store)) or run_cell(spec, results)
             from_main(lambda: write(cell))
-    return str(store.path(*names))
+    return str(store.path(*names, spec.other_rate))
+
+
+def _make_room(store: Store, names: tuple[str, str, str, int], rate: float | None, asked: dict[str, Any]) -> None:
+    """Before a cell of the chosen rate is stored, one of another rate that has its place becomes a point of the path."""
+    there = store.valid(*names)
+    if there is None or there.rate in (None, rate):
+        return
+    if material(there.config) | {"learning_rate": None} == asked | {"learning_rate": None}:
+        store.step_aside(there)
 
 
 def same_cell(spec: Spec, store: Store) -> dict[str, Any] | None:
@@ -247,7 +323,9 @@ def same_cell(spec: Spec, store: Store) -> dict[str, Any] | None:
     which suite it was.
     """
     asked = resolved(spec)
-    for path in sorted(store.root.glob(f"{spec.config.preset}/*/{spec.method}-seed{spec.seed}.json")):
+    for path in sorted(store.root.glob(f"{spec.config.preset}/*/{spec.method}*-seed{spec.seed}.json")):
+        if path.name.partition("@")[0].removesuffix(f"-seed{spec.seed}.json") != spec.method:
+            continue
         try:
             stored = store.read(path)
         except InputError:
@@ -255,6 +333,7 @@ def same_cell(spec: Spec, store: Store) -> dict[str, Any] | None:
         if material({**stored.config, "suite": spec.config.suite}) == material(asked):
             origin = stored.extra.get("measured_in", stored.suite)
             changed = {"suite": spec.config.suite, "config": asked, "config_hash": config_hash(asked)}
+            changed["learning_rate"] = spec.rate or {"value": None, "source": "none"}
             extra = {**stored.extra, "measured_in": origin}
             return {**stored.model_dump(mode="json"), **changed, "extra": extra}
     return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from adept_bench.distributed.group import from_main, gathered, main_first
 from adept_bench.suite import machine
 from adept_bench.suite.base import BaseMeasurements, CellContext
+from adept_bench.suite.evaluate import on_the_way
 from adept_bench.suite.inputs import Inputs
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ class Trained:
             rates=self.rates,
             output_dir=folder,
             seed=self.spec.seed,
+            evaluate=lambda model: on_the_way(model, self.spec.inputs, f"{self.spec.title}, on the way,"),
             fingerprint=fingerprint,
             description=self.spec.title,
         )
@@ -159,6 +161,7 @@ class Trained:
                 "tokens": record.tokens,
                 "curve": record.curve,
                 "refreshes": record.refreshes,
+                "path": record.path,
                 "mix": {**dataset.describe(), **mix},  # type: ignore[attr-defined]
                 "details": {"resumed_from": record.resumed_from, **self.frozen_proof},
             },

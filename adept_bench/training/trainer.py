@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 SCHEDULER_NAME = "scheduler.pt"  # as the Trainer calls it
 OnProgress = Callable[[dict[str, Any]], None]
+Evaluate = Callable[[nn.Module], dict[str, Any]]
 
 
 class DivergedError(RuntimeError):
@@ -50,16 +51,19 @@ class TrainRecord:
 
     curve: {"step", "loss", "learning_rate"} every `log_every` steps, the loss a mean over them in nats a token, the
     rate the base rate times the schedule. refreshes: the unit ledger (RateController). seconds: wall time of the
-    updates over all parts of an interrupted run, without the probes, which are in `probe_seconds`. resumed_from: the
-    step the last part went on from, None for an unbroken run.
+    updates over all parts of an interrupted run, without the probes, which are in `probe_seconds`, and without the
+    measures on the way, `path`, which are in `path_seconds`. resumed_from: the step the last part went on from, None
+    for an unbroken run.
     """
 
     steps: int
     tokens: int
     curve: list[dict[str, float]] = field(default_factory=list)
     refreshes: list[dict[str, Any]] = field(default_factory=list)
+    path: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     probe_seconds: float = 0.0
+    path_seconds: float = 0.0
     resumed_from: int | None = None
 
     @property
@@ -78,6 +82,7 @@ def train(
     output_dir: Path | None = None,
     seed: int = 0,
     on_progress: OnProgress | None = None,
+    evaluate: Evaluate | None = None,
     fingerprint: str = "",
     description: str = "training",
 ) -> TrainRecord:
@@ -88,7 +93,9 @@ def train(
     the same run (same settings, parameters, data and `fingerprint`) is gone on from, another one is removed. Killed and
     resumed equals unbroken: bit for bit on a processor, up to rounding on a GPU, where fused attention adds up its
     gradients in no fixed order. `on_progress` gets {"step", "steps", "loss", "rate", "tokens/s"}
-    every `log_every` steps; without it the reporter in force shows them. Training runs where the model is. Trainable
+    every `log_every` steps; without it the reporter in force shows them. `evaluate` is given the model after every
+    `training.evaluate_every` updates but the last, must leave it as it was, and its dict becomes a point of `path`.
+    Training runs where the model is. Trainable
     weights of 16 bits are float32 while they train; with precision fp32 so are the frozen ones. After an error a model
     that was trained in shards is left in main memory.
 
@@ -120,6 +127,7 @@ def train(
     masters = trainable if training.precision == "bf16" else [name for name, _ in model.named_parameters()]
     device = next(model.parameters()).device
     run = _Run(record, training, learning_rate, identity, seed, device)
+    run.evaluate = evaluate
     with left_as_found(model, masters), _folder(output_dir) as folder, _reported(on_progress, run, description):
         _update(run, model, dataset, rates, trainable, folder, found, saves=output_dir is not None)
         gc.collect()  # shards and optimizer state are in cycles, and must be gone before the model is whole again
@@ -248,9 +256,10 @@ class _Run:
         self.record, self.training, self.learning_rate, self.identity = record, training, learning_rate, identity
         self.seed, self.device, self.strategy = seed, device, strategy_of(training)
         self.on_progress: OnProgress = lambda fields: None
+        self.evaluate: Evaluate | None = None
         self.step_loss: torch.Tensor | None = None
         self.losses: list[float] = []  # of the steps since the last point of the curve
-        self.begun, self.seconds_before, self.probe_before, self.done_before = time.perf_counter(), 0.0, 0.0, 0
+        self.begun, self.seconds_before, self.apart_before, self.done_before = time.perf_counter(), 0.0, 0.0, 0
 
     def factor(self, step: int) -> float:
         t = self.training
@@ -260,9 +269,9 @@ class _Run:
         self.begun = time.perf_counter()
 
     def note_time(self) -> None:
-        """Bring the record's seconds up to now: this part's wall time less its probes, plus the parts before."""
-        probes = self.record.probe_seconds - self.probe_before
-        self.record.seconds = self.seconds_before + time.perf_counter() - self.begun - probes
+        """Bring the record's seconds up to now: this part's wall time less what is apart, plus the parts before."""
+        apart = self.record.probe_seconds + self.record.path_seconds - self.apart_before
+        self.record.seconds = self.seconds_before + time.perf_counter() - self.begun - apart
 
     def add_loss(self, loss: torch.Tensor) -> None:
         self.step_loss = loss if self.step_loss is None else self.step_loss + loss
@@ -304,6 +313,16 @@ class _Run:
                 raise self.diverged("training diverged, as shown by the refresh", step, error) from None
         self.record.probe_seconds += time.perf_counter() - started
 
+    def measure(self, step: int, model: nn.Module) -> None:
+        """A point of the path over time. Raises DivergedError where a loss is not finite."""
+        assert self.evaluate is not None
+        started = time.perf_counter()
+        try:
+            self.record.path.append({"step": step, **self.evaluate(model)})
+        except NotFiniteError as error:
+            raise self.diverged("training diverged, as shown on the way", step, error) from None
+        self.record.path_seconds += time.perf_counter() - started
+
     def state(self) -> dict[str, Any]:
         self.note_time()
         return {
@@ -313,6 +332,8 @@ class _Run:
             "losses": self.losses,
             "seconds": self.record.seconds,
             "probe_seconds": self.record.probe_seconds,
+            "path": self.record.path,
+            "path_seconds": self.record.path_seconds,
         }
 
     def restore(self, found: tuple[Path, dict[str, Any]] | None) -> str | None:
@@ -323,7 +344,9 @@ class _Run:
         self.record.curve, self.controller.ledger = state["curve"], state["ledger"]
         self.losses = state["losses"]
         self.record.seconds = self.seconds_before = state["seconds"]
-        self.record.probe_seconds = self.probe_before = state["probe_seconds"]
+        self.record.probe_seconds, self.record.path_seconds = state["probe_seconds"], state["path_seconds"]
+        self.record.path = state["path"]
+        self.apart_before = self.record.probe_seconds + self.record.path_seconds
         self.record.resumed_from = self.done_before = checkpoints.step_of(folder)
         return str(folder)
 
@@ -347,6 +370,9 @@ class _Follow(TrainerCallback):
         self.run.end_step(step)
         if self.run.controller.due(step) and step < self.run.record.steps:
             self.run.refresh(step, kwargs["model"], kwargs["lr_scheduler"], kwargs["optimizer"])
+        every = self.run.training.evaluate_every
+        if self.run.evaluate is not None and every and step % every == 0 and step < self.run.record.steps:
+            self.run.measure(step, kwargs["model"])
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         checkpoints.complete(Path(args.output_dir) / f"checkpoint-{state.global_step}", self.run.state())
