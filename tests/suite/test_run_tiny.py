@@ -145,9 +145,9 @@ def test_a_killed_run_goes_on_to_the_same_numbers(arguments, tmp_path, method):
     process = subprocess.Popen(
         [sys.executable, "-m", "adept_bench", *killed], env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    checkpoint = results / ".work" / "lab" / "medical" / f"{method}-seed0"
+    checkpoint = results / ".work" / "lab" / "medical"
     deadline = time.monotonic() + 300
-    while not list(checkpoint.glob("checkpoint-*/run_state.json")) and process.poll() is None:
+    while not list(checkpoint.glob(f"{method}@*-seed0/checkpoint-*/run_state.json")) and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
