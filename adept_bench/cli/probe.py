@@ -104,7 +104,12 @@ def units(
     ] = None,
     granularity: Annotated[str, typer.Option("--granularity", help="A unit is a tensor, module or block.")] = "tensor",
     normalize: Annotated[
-        str, typer.Option("--normalize", help="norms-apart: norms do not stretch the others' range; all: one range.")
+        str,
+        typer.Option(
+            "--normalize",
+            help="Range: norms-apart, norms do not stretch the others'; released, only those named layernorm do not; "
+            "all, one range.",
+        ),
     ] = "norms-apart",
     max_length: MaxLengthOption = None,
     batch_size: Annotated[
