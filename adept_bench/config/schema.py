@@ -225,6 +225,9 @@ class ProbeConfig(Section):
     """Documents in a forward pass of the layer probe; the result does not depend on it. Default 8 (ours)."""
     unit_batch_size: PositiveInt = 8
     """Documents in a batch of the unit probe; importance is the mean over batches of |dL/dw|. Default 8 (ours)."""
+    padding: Literal["ignored", "counted"] = later("ignored")
+    """Whether probe documents are padded and the padding counts in their loss, as in the released code
+    (docs/readings.md). Default: ignored, it never counts (contract.md)."""
 
 
 class MethodOptions(Section):
