@@ -14,8 +14,9 @@ from adept_bench.__main__ import main
 from adept_bench.config.names import METHOD_NAMES
 from adept_bench.results.store import Store
 
-EXPANDING = {"llama-pro", "adept", "adept-no-stage2", "adept-uniform-expansion", "adept-as-released"}
-DECOUPLED = {"adept", "adept-no-stage1", "adept-uniform-expansion", "adept-as-released"}
+RELEASED = {"adept-as-released", "adept-as-released-deepspeed"}
+EXPANDING = {"llama-pro", "adept", "adept-no-stage2", "adept-uniform-expansion", *RELEASED}
+DECOUPLED = {"adept", "adept-no-stage1", "adept-uniform-expansion", *RELEASED}
 
 
 def _results(arguments):
