@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 
 core=vanilla,full,replay,llama-pro,frozen,lora,adept
 variants=adept-no-stage1,adept-no-stage2,adept-uniform-expansion,adept-one-range,adept-released-range
-variants+=,adept-as-released,adept-as-released-deepspeed,replay-untested
+variants+=,adept-as-released,adept-as-released-deepspeed,adept-last,replay-untested
 
 paths() { adept-bench run --rates all --set training.evaluate_every=50 --results results "$@" > /dev/null; }
 
