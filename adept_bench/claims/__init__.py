@@ -1,4 +1,4 @@
-"""The paper's claims beside what the stored results show: a ledger in YAML, measures, Holm's correction, verdicts.
+"""The paper's claims beside what the stored results show: a ledger in YAML, measures, corrections, verdicts.
 
 docs/claims.md has the rules. Nothing here needs torch.
 """

@@ -1,0 +1,55 @@
+"""Which effect a comparison could see: the smallest one that its test finds in 80% of repetitions.
+
+The estimate is normal around the true effect, with variance A of the seeds and B of the items. The test knows neither:
+it takes A from the spread of few seeds, as A times chi-squared over its degrees of freedom, and rejects beyond the
+half-width of the interval of its level. B rests on hundreds of items and is taken as known. Without B this is the power
+of Student's t.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy import optimize, special
+
+from adept_bench.analysis.spread import Array, Spread
+
+POWER = 0.8
+NODES = 12
+
+
+def power(spread: Spread, effect: float, level: float) -> float:
+    """How often an effect of this size, either way, is told from none where intervals have this level."""
+    widths, weights = _half_widths(spread, level)
+    return _found(widths, weights, spread.error, effect)
+
+
+def smallest_effect(spread: Spread, level: float, wanted: float = POWER) -> float:
+    """The effect that is found with probability `wanted`; 0 where nothing varies."""
+    if spread.error == 0.0:
+        return 0.0
+    widths, weights = _half_widths(spread, level)
+    error = spread.error
+
+    def short(effect: float) -> float:
+        return _found(widths, weights, error, effect) - wanted
+
+    highest = float(widths.max()) + 4 * error
+    return float(optimize.brentq(short, 0.0, highest, rtol=1e-4))
+
+
+def _half_widths(spread: Spread, level: float) -> tuple[Array, Array]:
+    """The intervals that the test may come to have, and how likely each is (Gauss-Laguerre over chi-squared)."""
+    if spread.seed_error == 0.0:
+        return np.array([spread.half_width(level)]), np.ones(1)
+    shape = spread.seed_df / 2
+    nodes, weights = special.roots_genlaguerre(NODES, shape - 1)
+    seen = np.sqrt(nodes / shape) * spread.seed_error
+    widths = np.array([replace(spread, seed_error=float(one)).half_width(level) for one in seen])
+    return widths, weights / weights.sum()
+
+
+def _found(widths: Array, weights: Array, error: float, effect: float) -> float:
+    beyond = special.ndtr((effect - widths) / error) + special.ndtr((-effect - widths) / error)
+    return float(weights @ beyond)
