@@ -91,7 +91,7 @@ def seed_mean(values: Sequence[float], seeds: Sequence[int], cells: int, level: 
     """The mean of one number a seed with its t interval; no interval from a single seed."""
     if len(values) < 2:
         return Estimate(float(values[0]), None, None, None, None, cells, tuple(seeds), 0, False, level)
-    return _estimate(of_seeds(values), cells, seeds, 0, level, -np.inf, np.inf)
+    return estimate_of(of_seeds(values), cells, seeds, 0, level, -np.inf, np.inf)
 
 
 def flips(cells: Sequence[Cell], reference: Sequence[Cell], group: str) -> Flips:
@@ -128,12 +128,13 @@ def _paired_items(
 
 
 def _of_items(tasks: list[Array], seeds: Sequence[int], cells: int, level: float, floor: float) -> Estimate:
-    return _estimate(of_items(tasks), cells, seeds, sum(task.shape[1] for task in tasks), level, floor, 1.0)
+    return estimate_of(of_items(tasks), cells, seeds, sum(task.shape[1] for task in tasks), level, floor, 1.0)
 
 
-def _estimate(
+def estimate_of(
     spread: Spread, cells: int, seeds: Sequence[int], items: int, level: float, floor: float, ceiling: float
 ) -> Estimate:
+    """The mean of `spread` with its interval, which ends at `floor` and `ceiling`."""
     half = spread.half_width(level)
     low, high = max(spread.mean - half, floor), min(spread.mean + half, ceiling)
     several = len(seeds) > 1

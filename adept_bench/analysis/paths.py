@@ -1,0 +1,172 @@
+"""A method's path: its cells at every rate of its grid, seed by seed, beginning at the base (docs/acquisition.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from adept_bench.analysis.protocol import check_budget, group_tasks, label, pair_seeds
+from adept_bench.analysis.spread import Array
+from adept_bench.errors import InputError
+from adept_bench.results.schema import Cell
+
+BASE = "vanilla"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What counts as acquisition and as retention: two groups of tasks, or two held-out corpora."""
+
+    name: str
+    kind: Literal["accuracy", "loss"]
+    acquisition: str
+    retention: str
+
+    def in_words(self, value: float) -> str:
+        """A coordinate as a reader expects it: percent, or the loss itself (stored with the other sign)."""
+        return f"{100 * value:.1f}%" if self.kind == "accuracy" else f"{-value:.3f} nats"
+
+
+ACCURACY = Measure("accuracy", "accuracy", "domain", "general")
+STATEMENT = Measure("statement", "accuracy", "domain", "general_statement")
+LOSS = Measure("loss", "loss", "domain", "general")
+MEASURES = (ACCURACY, STATEMENT, LOSS)
+
+
+@dataclass(frozen=True)
+class Path:
+    """One method's cells at the same rates in every seed."""
+
+    method: str
+    rates: tuple[float, ...]
+    """Peak learning rates, ascending."""
+    cells: dict[int, tuple[Cell, ...]]
+    """By seed: the base's cell, then one a rate."""
+    notes: tuple[str, ...] = ()
+    """Seeds that are left out, and why."""
+
+    def of_seeds(self, seeds: Sequence[int]) -> list[Cell]:
+        """All cells of these seeds."""
+        return [cell for seed in seeds for cell in self.cells[seed]]
+
+
+def path_of(cells: Sequence[Cell], method: str) -> Path:
+    """The path of `method` among the cells of one (preset, suite), whose `vanilla` cells are the bases.
+
+    Seeds without a base or without one of the rates are left out with a note. Raises InputError where there are fewer
+    than two rates, two cells of one seed and rate, no seed that is whole, or cells that may not be compared.
+    """
+    bases = {cell.seed: cell for cell in cells if cell.method == BASE}
+    found = _by_seed_and_rate([cell for cell in cells if cell.method == method])
+    rates = tuple(sorted({rate for mine in found.values() for rate in mine}))
+    if len(rates) < 2:
+        had = ", ".join(f"{rate:g}" for rate in rates) or "none"
+        raise InputError(f"{method}: a path has two or more learning rates, here {had}; `run --rates all` makes them")
+    lacking = {seed: _lacking(mine, rates, seed in bases) for seed, mine in sorted(found.items())}
+    whole = [seed for seed, missing in lacking.items() if not missing]
+    notes = tuple(f"{method}: seed {seed} left out, no cell of {what}" for seed, what in lacking.items() if what)
+    if not whole:
+        raise InputError(f"{method}: no seed has the base and all {len(rates)} rates; {notes[0]}")
+    path = Path(method, rates, {seed: (bases[seed], *(found[seed][rate] for rate in rates)) for seed in whole}, notes)
+    _check(path)
+    return path
+
+
+def _by_seed_and_rate(cells: Sequence[Cell]) -> dict[int, dict[float, Cell]]:
+    found: dict[int, dict[float, Cell]] = {}
+    for cell in cells:
+        if cell.rate is None:
+            raise InputError(f"{label(cell)}: trains at no rate; expected a cell of a learning rate")
+        mine = found.setdefault(cell.seed, {})
+        if cell.rate in mine:
+            raise InputError(f"{label(mine[cell.rate])} and {label(cell)}: two cells of one rate; expected one")
+        mine[cell.rate] = cell
+    return found
+
+
+def _lacking(mine: dict[float, Cell], rates: Sequence[float], has_base: bool) -> str:
+    missing = [] if has_base else ["the base (vanilla)"]
+    return ", ".join(missing + [f"rate {rate:g}" for rate in rates if rate not in mine])
+
+
+def _check(path: Path) -> None:
+    """Raise InputError unless all cells are of one preset and suite, and those of a seed of one base and protocol."""
+    columns = list(zip(*path.cells.values(), strict=True))
+    places = sorted({f"{cell.preset}/{cell.suite}" for column in columns for cell in column})
+    if len(places) > 1:
+        raise InputError(f"{path.method}: cells of {', '.join(places)}; expected those of one preset and suite")
+    for column in columns[1:]:
+        pair_seeds(column, columns[0])
+    check_budget([cell for column in columns for cell in column])
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """One coordinate of a path: acquisition or retention, more is better."""
+
+    values: Array
+    """[seeds, points]."""
+    items: list[Array]
+    """Of each task (corpus) [seeds, points, items]; their means over items average to `values`. Empty where the cells
+    do not have single documents."""
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Paths as numbers, over the same seeds and items."""
+
+    measure: Measure
+    names: tuple[str, ...]
+    """The paths' methods."""
+    seeds: tuple[int, ...]
+    sides: list[tuple[Coordinate, Coordinate]]
+    """Of each path: acquisition and retention."""
+
+    def where(self, ends: Array, place: int) -> str:
+        """Method and seed of a flat place of an array [paths, seeds], in words."""
+        row, column = divmod(place, ends.shape[1])
+        return f"{self.names[row]} in seed {self.seeds[column]}"
+
+
+def aligned(paths: Sequence[Path], seeds: Sequence[int], measure: Measure) -> Aligned:
+    """The paths' coordinates over `seeds`. Raises InputError where the items are not the same, or a cell lacks them."""
+    together = [cell for path in paths for cell in path.of_seeds(seeds)]
+    check_budget(together)
+    read = _scores if measure.kind == "accuracy" else _losses
+    across, up = (read(paths, seeds, name, together) for name in (measure.acquisition, measure.retention))
+    return Aligned(measure, tuple(path.method for path in paths), tuple(seeds), list(zip(across, up, strict=True)))
+
+
+def _scores(paths: Sequence[Path], seeds: Sequence[int], group: str, together: Sequence[Cell]) -> list[Coordinate]:
+    names = group_tasks(together, group)
+    if not names:
+        raise InputError(f"{label(together[0])}: no task of group {group!r}; there are {sorted(together[0].groups)}")
+    found = []
+    for path in paths:
+        tasks = [
+            np.array([[cell.tasks[name].items for cell in path.cells[seed]] for seed in seeds], dtype=np.float64)
+            for name in names
+        ]
+        found.append(Coordinate(np.mean([task.mean(axis=-1) for task in tasks], axis=0), tasks))
+    return found
+
+
+def _losses(paths: Sequence[Path], seeds: Sequence[int], corpus: str, together: Sequence[Cell]) -> list[Coordinate]:
+    if without := [cell for cell in together if corpus not in cell.losses]:
+        raise InputError(f"{label(without[0])}: no held-out loss on {corpus!r}; expected one in every cell of a path")
+    sizes = {len(cell.losses[corpus].documents) for cell in together}
+    if len(sizes - {0}) > 1:
+        raise InputError(
+            f"{together[0].preset}/{together[0].suite}: held-out losses on {corpus!r} of {min(sizes - {0})} and "
+            f"{max(sizes)} documents; expected the same ones"
+        )
+    found = []
+    for path in paths:
+        rows = [[cell.losses[corpus] for cell in path.cells[seed]] for seed in seeds]
+        values = -np.array([[pair.after for pair in row] for row in rows])
+        documents = [] if 0 in sizes else [-np.array([[pair.documents for pair in row] for row in rows])]
+        found.append(Coordinate(values, documents))
+    return found
