@@ -1,6 +1,6 @@
-"""Measures of whole paths: who keeps more for the same learned, who learns more for the same kept (docs/acquisition.md).
+"""Measures of whole paths: who keeps more for the same learned, who learns more for the same kept.
 
-They take the cells of all rates. What differs is in points, or in nats of which more is better.
+They take the cells of all rates (docs/acquisition.md). What differs is in points, or in nats of which more is better.
 """
 
 from __future__ import annotations

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from itertools import combinations
 
 import numpy as np
 
 from adept_bench.analysis.rankings import spearman
 from adept_bench.claims.finding import Finding
-from adept_bench.claims.layers import importance_of
+from adept_bench.claims.layers import by_chance, importance_of
 from adept_bench.claims.ledger import Claim, Conditions, Reason
-from adept_bench.results.schema import Cell
-
-Sides = Mapping[str, Sequence[Cell]]
+from adept_bench.claims.sides import Sides
+from adept_bench.claims.verdicts import ALPHA
 
 
 def undecidable(claim: Claim, sides: Sides, finding: Finding, conditions: Conditions) -> str:
@@ -48,9 +47,13 @@ def _flat_depth(claim: Claim, sides: Sides, finding: Finding, conditions: Condit
     if len(profiles) < limit.bases or len({len(one) for one in profiles}) > 1:
         return ""
     agreement = float(np.mean([spearman(one, other) or 0.0 for one, other in combinations(profiles, 2)]))
-    if agreement > limit.agreement_at_most:
+    chance = by_chance(claim.measure, finding.cells)
+    if agreement > limit.agreement_at_most or chance < ALPHA:
         return ""
-    return f"no depth structure: without the first layer, the bases' orders of layers agree by {agreement:.2f} only"
+    return (
+        f"no depth structure: without the first layer, orders of layers agree by {agreement:.2f} between bases; layers "
+        f"in random order give such an estimate in {100 * chance:.0f}% of cases"
+    )
 
 
 def _rehearsed(claim: Claim, sides: Sides, finding: Finding, conditions: Conditions) -> str:

@@ -37,7 +37,7 @@ def _by_chance(pairs: Sequence[tuple[Array, Array]]) -> float:
 
 
 def agreement_by_chance(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> float:
-    """Two-sided p of the mean correlation of two values a layer, were the layers of one in random order (Monte Carlo)."""
+    """Two-sided p of the mean correlation of two values a layer, were one of them in random order (Monte Carlo)."""
     return _by_chance([(ranks(one), ranks(other)) for one, other in pairs])
 
 

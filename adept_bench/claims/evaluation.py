@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from adept_bench.claims.comparing import targets_of, without_target
@@ -14,7 +14,7 @@ from adept_bench.claims.loading import load_ledger
 from adept_bench.claims.power import POWER, smallest_effect
 from adept_bench.claims.shown import Shown, shown_of
 from adept_bench.claims.units import unscaled
-from adept_bench.claims.verdicts import INCONCLUSIVE, LEVEL, NO_DATA, Evidence, Ruling, Target, judge
+from adept_bench.claims.verdicts import INCONCLUSIVE, LEVEL, NO_DATA, Evidence, Interval, Ruling, Target, judge
 from adept_bench.results.schema import Cell
 
 
@@ -61,10 +61,24 @@ def p_of(shown: Shown) -> float | None:
     return shown.finding.p_value(shown.claim.baseline) if shown.finding else None
 
 
+@dataclass(frozen=True)
+class _Intervals:
+    """Of one claim: by itself, and at the level of its family."""
+
+    own: Interval | None
+    adjusted: Interval | None
+
+    @classmethod
+    def of(cls, finding: Finding | None, level: float) -> _Intervals:
+        """Those of the finding; none without one."""
+        return cls(finding.interval(LEVEL), finding.interval(level)) if finding else cls(None, None)
+
+
 def _row(preset: str, shown: Shown, family: Corrected, ledger: Ledger) -> dict[str, Any]:
     claim, finding = shown.claim, shown.finding
     targets = targets_of(shown, ledger, family.level)
-    ruling = _ruling(shown, family, [target for target in targets if target], ledger)
+    intervals = _Intervals.of(finding, family.level)
+    ruling = _ruling(shown, family, intervals, [target for target in targets if target], ledger)
     left_out = finding.left_out if finding else ""
     return {
         "preset": preset,
@@ -83,7 +97,7 @@ def _row(preset: str, shown: Shown, family: Corrected, ledger: Ledger) -> dict[s
         "asserts": claim.asserts,
         "paper": [_reported(claim, one, target) for one, target in zip(claim.paper, targets, strict=True)],
         "suite": shown.suite,
-        "estimate": _estimate(finding, family.level) if finding else None,
+        "estimate": _estimate(finding, intervals, family.level) if finding else None,
         "beside": [asdict(one) for one in finding.beside] if finding else [],
         "span": asdict(finding.span) if finding and finding.span else None,
         "family": family.family,
@@ -105,7 +119,9 @@ def _row(preset: str, shown: Shown, family: Corrected, ledger: Ledger) -> dict[s
     }
 
 
-def _ruling(shown: Shown, family: Corrected, targets: Sequence[Target], ledger: Ledger) -> Ruling:
+def _ruling(
+    shown: Shown, family: Corrected, intervals: _Intervals, targets: Sequence[Target], ledger: Ledger
+) -> Ruling:
     claim, finding = shown.claim, shown.finding
     if finding is None and not shown.undecidable:
         return Ruling(NO_DATA, shown.reason)
@@ -113,8 +129,8 @@ def _ruling(shown: Shown, family: Corrected, targets: Sequence[Target], ledger: 
         return Ruling(INCONCLUSIVE, shown.undecidable, "undecidable")
     evidence = Evidence(
         finding.estimate,
-        finding.interval(LEVEL),
-        finding.interval(family.level),
+        intervals.own,
+        intervals.adjusted,
         family.adjusted.get(claim.id),
         finding.exact is not None,
         finding.untestable,
@@ -134,15 +150,15 @@ def _ruling(shown: Shown, family: Corrected, targets: Sequence[Target], ledger: 
 
 
 def _detectable(claim: Claim, finding: Finding | None, level: float) -> float | None:
-    """The smallest effect found in 80% of repetitions of what was seen: a distance from no effect, of ratios a factor."""
+    """The smallest effect found in 80% of repetitions of what was seen: a distance, of ratios a factor."""
     if finding is None or finding.spread is None or finding.untestable:
         return None
     return unscaled(claim.measure.unit, smallest_effect(finding.spread, level, POWER))
 
 
-def _estimate(finding: Finding, level: float) -> dict[str, Any]:
-    low, high = finding.interval(LEVEL) or (None, None)
-    adjusted_low, adjusted_high = finding.interval(level) or (None, None)
+def _estimate(finding: Finding, intervals: _Intervals, level: float) -> dict[str, Any]:
+    low, high = intervals.own or (None, None)
+    adjusted_low, adjusted_high = intervals.adjusted or (None, None)
     return {
         "value": finding.estimate,
         "low": low,

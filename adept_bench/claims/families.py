@@ -35,7 +35,7 @@ def corrected(family: Family, p_values: Mapping[str, float]) -> Corrected:
     """The p-values (by claim) of a family, adjusted together.
 
     Adjusted intervals of the primary family hold all together (Bonferroni). Those of the secondary one have the level
-    of the claims that were found (Benjamini and Yekutieli 2005): an interval excludes no effect where the claim is found.
+    of the claims that were found (Benjamini and Yekutieli 2005): they exclude no effect exactly where a claim is found.
     """
     names, values = list(p_values), list(p_values.values())
     adjusted = holm(values) if family == "primary" else benjamini_hochberg(values)

@@ -1,8 +1,8 @@
 """Measures of the pilot study: where layers matter, what the metrics agree on, units and activations.
 
-Each makes a Finding of the cells of one (preset, suite), mean over base models. The first layer is in a class of its own
-(without it nothing is left of a small model's predictions), so trends and agreements over layers are judged without it,
-and shown with it beside.
+Each makes a Finding of the cells of one (preset, suite), mean over base models. The first layer is in a class of its
+own (without it nothing is left of a small model's predictions), so trends and agreements over layers are judged without
+it, and shown with it beside.
 """
 
 from __future__ import annotations
@@ -45,8 +45,7 @@ def selected_depth(sides: Sides, measure: Measure, tasks: Collection[str] | None
     bases = one_a_base([cell for cell in side(sides, measure.method) if cell.model.expanded_layers])
     if not bases:
         raise InputError(f"{measure.method}: no expanded layers in its cells")
-    layers = [cell.model.base_layers or cell.model.layers - len(cell.model.expanded_layers) for cell in bases]
-    chosen = [cell.model.expanded_layers for cell in bases]
+    chosen, layers = _chosen(bases)
     if len(set(layers)) > 1 or len({len(one) for one in chosen}) > 1:
         raise InputError(f"{measure.method}: bases of different depth, or different numbers of copies")
     depths = [float(np.mean(one)) / (layers[0] - 1) for one in chosen]
@@ -132,6 +131,19 @@ def importance_of(cell: Cell) -> list[float]:
         return found
     used = cell.probe.get("layers_general")
     return list(used["importance"]) if isinstance(used, dict) and used.get("metric") == "masking" else []
+
+
+def by_chance(measure: Measure, bases: Sequence[Cell]) -> float:
+    """Two-sided p of a trend over the layers after the first, or of the choice of layers, were their order random."""
+    if measure.name == "selected_depth":
+        return choice_by_chance(*_chosen(bases))
+    return trend_by_chance([importance_of(cell)[1:] for cell in bases])
+
+
+def _chosen(bases: Sequence[Cell]) -> tuple[list[list[int]], list[int]]:
+    """The chosen layers of each base, and how many layers it has."""
+    layers = [cell.model.base_layers or cell.model.layers - len(cell.model.expanded_layers) for cell in bases]
+    return [list(cell.model.expanded_layers) for cell in bases], layers
 
 
 def _by_metric(cell: Cell, corpus: str) -> dict[str, list[float]]:

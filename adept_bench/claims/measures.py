@@ -95,7 +95,9 @@ def trainable_share(sides: Sides, measure: Measure, tasks: Collection[str] | Non
 
 def probe_time(sides: Sides, measure: Measure, tasks: Collection[str] | None = None) -> Finding:
     """Seconds of all probing over those of training, in the same cells: geometric mean over seeds."""
-    cells = [cell for cell in side(sides, measure.method) if cell.cost.probe_seconds > 0 and cell.cost.train_seconds > 0]
+    cells = [
+        cell for cell in side(sides, measure.method) if cell.cost.probe_seconds > 0 and cell.cost.train_seconds > 0
+    ]
     if not cells:
         raise InputError(f"{measure.method}: no seconds of probing in its cells")
     return _of_logs([math.log(cell.cost.probe_seconds / cell.cost.train_seconds) for cell in cells], cells, cells)

@@ -95,7 +95,7 @@ def _show(claim: Claim, suites: Mapping[str, Suite], conditions: Conditions) -> 
             return Shown(claim, name, sides, finding, undecidable(claim, suite.chosen, finding, conditions))
     if absent:
         reasons.append(f"no suite {' or '.join(absent)}")
-    return Shown(claim, missing={"suites": absent, "methods": list(methods)}, reason="; ".join(reasons))
+    return Shown(claim, missing={"suites": absent, "methods": list(methods)}, reason="; ".join(dict.fromkeys(reasons)))
 
 
 def _named(method: str) -> str:

@@ -1,4 +1,4 @@
-"""The units that estimates are in: no effect, the smallest effect worth speaking of, what is large, what is possible."""
+"""The units that estimates are in: no effect, the smallest one worth speaking of, what is large, what is possible."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ NO_EFFECT: dict[Unit, float] = {
     "rho": 0.0,
     "decades": 0.0,
 }
-# The smallest effects worth speaking of: a point; a hundredth of a nat; a tenth, as a ratio; a twentieth of the depth; a
-# weak correlation; a quarter, as a factor of ten to the power of 0.1.
+# The smallest effects worth speaking of: a point; a hundredth of a nat; a tenth, as a ratio; a twentieth of the depth;
+# a weak correlation; a quarter, which is 0.1 of a factor of ten.
 WORTH: dict[Unit, float] = {
     "points": 1.0,
     "nats": 0.01,
@@ -64,3 +64,9 @@ def largest_distance(unit: Unit, low: float, high: float, null: float) -> float:
     if unit == "ratio":
         return max(high / null, null / low if low > 0 else math.inf)
     return max(high - null, null - low)
+
+
+def possible(unit: Unit, distance: float) -> bool:
+    """Whether an effect can be so far from no effect at all; of ratios and losses any can."""
+    low, high = LIMITS[unit]
+    return unit == "ratio" or distance <= (high - low) / 2
