@@ -1,6 +1,6 @@
 """How often the intervals of differences along paths cover the truth, and how far the estimates are off, by simulation.
 
-    python benchmarks/acquisition.py [--experiments 1000] [--seeds 3,4,5] [WORLD ...]
+    python benchmarks/acquisition.py [--experiments 1000] [--seeds 3,4,5] [--held acquisition,retention] [WORLD ...]
 
 The worlds are those of tests/path_worlds.py. Prints rows of Markdown, in points: docs/acquisition.md holds the table.
 """
@@ -22,12 +22,13 @@ def main() -> None:
     parser.add_argument("worlds", nargs="*", default=list(WORLDS), metavar="WORLD", help=", ".join(WORLDS))
     parser.add_argument("--experiments", type=int, default=1000)
     parser.add_argument("--seeds", default="3,4,5")
+    parser.add_argument("--held", default="acquisition,retention")
     arguments = parser.parse_args()
     print("| world | held equal | seeds | ranges | coverage, % | truth | bias | spread | half width |")
     print("|---|---|---:|---:|---:|---:|---:|---:|---:|")
     for name in arguments.worlds:
         population = Population(WORLDS[name])
-        for held in ("acquisition", "retention"):
+        for held in arguments.held.split(","):
             for seeds in map(int, arguments.seeds.split(",")):
                 found = population.run(held, seeds, arguments.experiments)
                 errors = 100 * np.array([outcome.value - outcome.truth for outcome in found])

@@ -20,7 +20,7 @@ from adept_bench.analysis.paths import ACCURACY, Aligned, Coordinate
 
 ITEM, ITEM_OF_METHOD, REST = 1.0, 0.5, 0.6
 WITHIN = (ITEM**2 + ITEM_OF_METHOD**2 + REST**2) ** 0.5
-POPULATION = 4000
+POPULATION = 2000
 BASE = (0.06, 0.93)
 
 
@@ -105,18 +105,16 @@ class Population:
         self.scores = special.ndtr(strengths(world, POPULATION, np.random.default_rng(1)) / WITHIN)
 
     def truth(self, held: str, levels: np.ndarray) -> float:
-        """The mean difference at these levels, over the seeds that attain them all.
+        """The mean over these levels of the mean difference of the seeds that attain the level.
 
-        Item noise may put a range's end where hardly a seed gets to; then over all, as they are at their best.
+        Item noise may put a range's end where hardly a seed gets to; there over all, as they are at their best.
         """
         one, other = (0, 1) if held == "acquisition" else (1, 0)
-        attain = (self.scores[one].max(axis=-1) >= levels.max()).all(axis=0)
-        seeds = attain if attain.mean() > 0.02 else np.full(POPULATION, True)
-        curves = [
-            attained_or_best(self.scores[one, method][seeds], self.scores[other, method][seeds], levels)
-            for method in (0, 1)
-        ]
-        return float((curves[0] - curves[1]).mean())
+        sides = [(self.scores[one, method], self.scores[other, method]) for method in (0, 1)]
+        first, second = (attained_or_best(*side, levels) for side in sides)
+        attain = np.all([across.max(axis=-1)[:, None] >= levels for across, _ in sides], axis=0)
+        counted = np.where(attain.mean(axis=0) > 0.02, attain, True)
+        return float(np.mean(((first - second) * counted).sum(axis=0) / counted.sum(axis=0)))
 
     def run(self, held: str, seeds: int, experiments: int) -> list[Outcome]:
         """So many experiments."""
@@ -127,6 +125,6 @@ class Population:
             span = range_of(held, paths)
             (mean,) = mean_differences(held, paths, [span.grid()])
             if mean is not None:
-                coarse = np.linspace(span.low, span.high, 21)
+                coarse = np.linspace(span.low, span.high, 11)
                 found.append(Outcome(mean.estimate.value, mean.spread.half_width(), self.truth(held, coarse)))
         return found

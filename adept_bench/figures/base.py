@@ -50,6 +50,8 @@ class Drawing:
     """The formatted table, if there is one: Markdown and LaTeX."""
     notes: list[str] = field(default_factory=list)
     """What could not be shown, and why."""
+    title: str = ""
+    """Where it is another than the kind's."""
 
 
 @dataclass(frozen=True)
@@ -63,3 +65,5 @@ class FigureKind:
     """The figure or table of the paper it answers to, or "ours"."""
     draw: Callable[[Sequence[Cell]], Drawing]
     """Cells of one (preset, suite), of any methods and seeds, to a drawing; raises MissingError."""
+    paths: bool = False
+    """Whether `draw` takes cells of all learning rates; else it gets those of the chosen rates only."""

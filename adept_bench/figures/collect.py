@@ -35,15 +35,16 @@ def source(cell: Cell) -> str:
 
 
 def collect(results: Path, preset: str | None = None, suite: str | None = None) -> list[Pair]:
-    """Every readable cell below `results`, by (preset, suite) in order of name; damaged files are named in the log.
+    """Every readable cell below `results`, of all learning rates, by (preset, suite) in order of name.
 
+    Damaged files are named in the log.
     Raises InputError where there is no folder or no readable result, and where no result has the preset or suite asked
     for.
     """
     if not results.is_dir():
         raise InputError(f"--results: no folder {str(results)!r}; expected one that `adept-bench run` has written")
     store = Store(results)
-    cells = store.load_all()
+    cells = store.load_all(paths=True)
     if not cells:
         raise InputError(f"--results: no readable result in {str(results)!r}; expected PRESET/SUITE/METHOD-seedN.json")
     for option, chosen, found in (

@@ -50,14 +50,14 @@ def export(kind: FigureKind, pair: Pair, formats: tuple[str, ...] = DEFAULT_FORM
         files["md"] = as_markdown(drawing.shown, drawing.caption).encode()
         files["tex"] = as_latex(drawing.shown, drawing.caption, label).encode()
     if drawing.figure is not None:
-        title = f"{kind.title}, {pair.suite} on {pair.preset}"
+        title = f"{drawing.title or kind.title}, {pair.suite} on {pair.preset}"
         described = f"{drawing.caption} Made by adept-bench from: {', '.join(sources)}"
         with look():
             files |= {format: encode(drawing.figure, format, title, described) for format in formats}
     return Exported(
         name=kind.name,
         place=pair.place,
-        title=kind.title,
+        title=drawing.title or kind.title,
         paper=kind.paper,
         caption=drawing.caption,
         notes=list(drawing.notes),

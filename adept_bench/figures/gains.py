@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from adept_bench.analysis.paired import Estimate
+from adept_bench.figures import gains_along_paths
 from adept_bench.figures.base import Drawing, FigureKind, MissingError, Table, Value
 from adept_bench.figures.dots import (
     attempt,
@@ -37,10 +38,18 @@ Gains = dict[tuple[str, str], tuple[Estimate, dict[int, float]]]
 
 
 def draw(cells: Sequence[Cell]) -> Drawing:
-    """A panel for the general group and one for the domain: each method's paired difference to full CPT, in points.
+    """Each method's difference to full CPT at equal acquisition, or, where there are no paths, at the chosen rates.
 
     Raises MissingError where there are no tasks, no full CPT or nothing else; InputError where cells may not be mixed.
     """
+    try:
+        return gains_along_paths.draw(cells)
+    except MissingError:
+        return _at_chosen_rates([cell for cell in cells if cell.chosen])
+
+
+def _at_chosen_rates(cells: Sequence[Cell]) -> Drawing:
+    """A panel for the general group and one for the domain: each method's paired difference to full CPT, in points."""
     tested = [cell for cell in cells if cell.tasks]
     if not tested:
         raise MissingError("gains: no cell has tasks; expected results of a suite with questions")
@@ -130,4 +139,4 @@ def _caption(used: Sequence[Cell], methods: Sequence[str], found: Gains) -> str:
     )
 
 
-KIND = FigureKind("gains", "Gains over full CPT", "abstract, Table 1", draw)
+KIND = FigureKind("gains", "Gains over full CPT", "abstract, Table 1", draw, paths=True)

@@ -11,6 +11,8 @@ from adept_bench.figures import (
     activations,
     cost,
     cost_by_k,
+    frontier,
+    frontier_time,
     gains,
     importance_metrics,
     item_flips,
@@ -31,13 +33,13 @@ from adept_bench.figures.style import lay_out, look
 from adept_bench.results.schema import Cell
 
 
-def _styled(draw: Callable[[Sequence[Cell]], Drawing]) -> Callable[[Sequence[Cell]], Drawing]:
-    """`draw` under the common look; the layout is computed once, for all formats, and fixed."""
+def _styled(kind: FigureKind) -> Callable[[Sequence[Cell]], Drawing]:
+    """The kind's `draw` under the common look, on the cells it takes; the layout is computed once, for all formats."""
 
-    @wraps(draw)
+    @wraps(kind.draw)
     def drawn(cells: Sequence[Cell]) -> Drawing:
         with look():
-            drawing = draw(cells)
+            drawing = kind.draw(cells if kind.paths else [cell for cell in cells if cell.chosen])
             if drawing.figure is not None:
                 lay_out(drawing.figure)
                 drawing.figure.set_layout_engine("none")
@@ -47,13 +49,16 @@ def _styled(draw: Callable[[Sequence[Cell]], Drawing]) -> Callable[[Sequence[Cel
 
 
 FIGURES: dict[str, FigureKind] = {
-    kind.name: replace(kind, draw=_styled(kind.draw))
+    kind.name: replace(kind, draw=_styled(kind))
     for kind in (
         layer_importance.KIND,
         unit_importance.KIND,
         importance_metrics.KIND,
         ranking_stability.KIND,
         main_table.KIND,
+        frontier.KIND,
+        frontier.VARIANTS,
+        frontier_time.KIND,
         retention.KIND,
         gains.KIND,
         losses.KIND,

@@ -97,7 +97,7 @@ def _draw(cells: Sequence[Cell], name: str) -> Outcome:
         drawing = kind.draw(cells)
         return Shown(
             name,
-            kind.title,
+            drawing.title or kind.title,
             kind.paper,
             drawing.caption,
             list(drawing.notes),

@@ -70,7 +70,7 @@ def _sources(pair: Pair, shown: Shown) -> list[str]:
     """The result files in few words, a line for all methods of the same seeds."""
     methods: dict[tuple[int, ...], list[str]] = {}
     for method in methods_in_order(method for method, _ in shown.sources):
-        seeds = tuple(sorted(seed for name, seed in shown.sources if name == method))
+        seeds = tuple(sorted({seed for name, seed in shown.sources if name == method}))
         methods.setdefault(seeds, []).append(method)
     return [
         f"{pair.preset}/{pair.suite}/, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))} of "
