@@ -8,7 +8,6 @@ from operator import attrgetter
 from adept_bench.errors import InputError
 from adept_bench.results.schema import Cell, TaskResult
 
-
 FIELDS = ("metric", "version", "num_fewshot", "n", "items_hash")
 """What a task's results must share to be compared."""
 _CONDITIONS = attrgetter(*FIELDS)

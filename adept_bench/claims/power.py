@@ -16,40 +16,35 @@ from scipy import optimize, special
 from adept_bench.analysis.spread import Array, Spread
 
 POWER = 0.8
-NODES = 12
+QUANTILES = (np.arange(500) + 0.5) / 500
 ANGLES = 17
 
 
 def power(spread: Spread, effect: float, level: float) -> float:
     """How often an effect of this size, either way, is told from none where intervals have this level."""
-    widths, weights = _half_widths(spread, level)
-    return _found(widths, weights, spread.error, effect)
+    return _found(_half_widths(spread, level), spread.error, effect)
 
 
 def smallest_effect(spread: Spread, level: float, wanted: float = POWER) -> float:
     """The effect that is found with probability `wanted`; 0 where nothing varies."""
     if spread.error == 0.0:
         return 0.0
-    widths, weights = _half_widths(spread, level)
-    error = spread.error
+    widths, error = _half_widths(spread, level), spread.error
 
     def short(effect: float) -> float:
-        return _found(widths, weights, error, effect) - wanted
+        return _found(widths, error, effect) - wanted
 
     highest = float(widths.max()) + 4 * error
     return float(optimize.brentq(short, 0.0, highest, rtol=1e-4))
 
 
-def _half_widths(spread: Spread, level: float) -> tuple[Array, Array]:
-    """The intervals that the test may come to have, and how likely each is (Gauss-Laguerre over chi-squared)."""
+def _half_widths(spread: Spread, level: float) -> Array:
+    """The intervals that the test may come to have, over quantiles of chi-squared."""
     if spread.seed_error == 0.0:
-        return np.array([spread.half_width(level)]), np.ones(1)
-    shape = spread.seed_df / 2
-    nodes, weights = special.roots_genlaguerre(NODES, shape - 1)
-    seen = np.sqrt(nodes / shape) * spread.seed_error
+        return np.array([spread.half_width(level)])
+    seen = spread.seed_error * np.sqrt(special.chdtri(spread.seed_df, QUANTILES) / spread.seed_df)
     angles, widths = _widths_by_angle(spread.seed_df, _rounded(spread.item_df), level)
-    found = np.hypot(seen, spread.item_error) * np.interp(np.arctan2(seen, spread.item_error), angles, widths)
-    return found, weights / weights.sum()
+    return np.hypot(seen, spread.item_error) * np.interp(np.arctan2(seen, spread.item_error), angles, widths)
 
 
 @lru_cache(maxsize=64)
@@ -71,6 +66,6 @@ def _rounded(df: float) -> float:
     return df if df < 100 else round(df, -2)
 
 
-def _found(widths: Array, weights: Array, error: float, effect: float) -> float:
+def _found(widths: Array, error: float, effect: float) -> float:
     beyond = special.ndtr((effect - widths) / error) + special.ndtr((-effect - widths) / error)
-    return float(weights @ beyond)
+    return float(beyond.mean())
