@@ -5,13 +5,14 @@
 #
 # Every method over its whole grid, on test items and held-out text; held-out losses and validation accuracy at eight
 # points of the training, which change no number of it. Core methods, and ADEPT by both probes, under all five seeds;
-# variants and mathematics under three. Seed by seed over both kinds of base: what there is at any time can be compared.
+# variants, mathematics and the one-pass corpus under three. Seed by seed over both kinds of base: what there is at any
+# time can be compared.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 core=vanilla,full,replay,llama-pro,frozen,lora,adept
 variants=adept-no-stage1,adept-no-stage2,adept-uniform-expansion,adept-one-range,adept-released-range
-variants+=,adept-as-released,adept-as-released-deepspeed,replay-untested
+variants+=,adept-as-released,adept-as-released-deepspeed,adept-last,replay-untested
 
 paths() { adept-bench run --rates all --set training.evaluate_every=50 --results results "$@" > /dev/null; }
 
@@ -26,3 +27,5 @@ for preset in lab-redundant lab; do
   paths --suite medical --preset $preset --seeds 3,4 --methods $core,adept-probe-text "$@"
 done
 paths --suite math --preset lab --seeds 0,1,2 --methods $core "$@"
+# a domain corpus that is read once: does what the rest shows depend on 7.2 passes?
+paths --suite medical --preset lab-once --seeds 0,1,2 --methods $core "$@"

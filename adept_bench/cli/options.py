@@ -71,6 +71,12 @@ SetOption = Annotated[
     typer.Option("--set", help="Change one setting, e.g. training.tokens=200000; repeatable.", metavar="KEY=VALUE"),
 ]
 ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of the result files.", metavar="DIR")]
+RatesOption = Annotated[
+    str,
+    typer.Option(
+        "--rates", help="Learning rates: chosen, all of each method's grid, or such as 1e-3,2e-3.", metavar="R"
+    ),
+]
 OutputOption = Annotated[
     Path | None, typer.Option("--output", help="Write the JSON here instead of to stdout.", metavar="FILE")
 ]

@@ -16,6 +16,7 @@ from adept_bench.cli.options import (
     OtherModelOption,
     PresetOption,
     Quiet,
+    RatesOption,
     ResultsOption,
     SeedsOption,
     SetOption,
@@ -71,6 +72,7 @@ def plan_command(
             "--slurm-set", help="Such as time=12:00:00, partition=P, gpus=4, select_lr=true.", metavar="KEY=VALUE"
         ),
     ] = None,
+    rates: RatesOption = "chosen",
     results: ResultsOption = Path("results"),
     settings: SetOption = None,
     format: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.table,
@@ -106,6 +108,12 @@ def plan_command(
     }
 
     from adept_bench.planning.devices import MFU, chosen
+    from adept_bench.suite.rates import check_asked, parse_rates, tried
+
+    asked = parse_rates(rates)
+    check_asked(config, asked)
+    of = {name: variant.of for name, variant in loaded.variants.items()}
+    rates_of = {name: tried(config, asked, name, of.get(name)) for name in names}
 
     if compare:
         from adept_bench.planning.compare import compared
@@ -126,7 +134,7 @@ def plan_command(
     from adept_bench.planning.plan import make_plan
     from adept_bench.planning.render import notes, tables
 
-    rate = _measured(config) if measure else None
+    measured = _measured(config) if measure else None
     plan = make_plan(
         config,
         names,
@@ -134,14 +142,15 @@ def plan_command(
         seeds=numbers,
         count=devices,
         mfu=mfu or MFU,
-        measured=rate,
+        measured=measured,
         variants=variants,
+        rates={name: len(tried) for name, tried in rates_of.items()},
     )
     _print(plan, tables(plan), notes(plan), format)
     if slurm is not None:
-        runs = Runs(suite, names, numbers, results, preset, model, settings or (), config.selection.seed)
+        runs = Runs(suite, names, numbers, results, preset, model, settings or (), config.selection.seed, rates_of)
         submit = write_slurm(runs, slurm, jobs)[-1]
-        reporter().log(f"wrote the jobs of {len(names) * len(numbers)} cells; `bash {submit}` submits them")
+        reporter().log(f"wrote the jobs of {plan['totals']['cells']} cells; `bash {submit}` submits them")
 
 
 def _names(devices: Sequence[Device], most: int = 3) -> str:

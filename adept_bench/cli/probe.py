@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +26,8 @@ from adept_bench.shortage import advised
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from adept_bench.probing.padding import Kind
+
 probe_app = typer.Typer(help="How much each layer and each unit matters for a corpus.", no_args_is_help=True)
 
 SMALLER = "lower --batch-size (of all importances only masking's do not depend on it) or --max-length"
@@ -48,6 +50,10 @@ MaxLengthOption = Annotated[
 MaxDocumentsOption = Annotated[
     int | None, typer.Option("--max-documents", min=1, help="Only the corpus's first N documents. Default: all.")
 ]
+PaddingOption = Annotated[
+    str,
+    typer.Option("--padding", help="ignored: never counts; counted: texts are padded and it does, as released."),
+]
 TrustOption = Annotated[bool, typer.Option("--trust-remote-code", help="Run model code that comes with the model.")]
 DtypeOption = Annotated[str, typer.Option("--dtype", help="Precision of the weights: float32, bfloat16 or float16.")]
 DeviceOption = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1, ... Default: a GPU if any.")]
@@ -59,7 +65,7 @@ class _Inputs:
 
     model: PreTrainedModel
     layers: int
-    documents: list[list[int]]
+    documents: Sequence[Sequence[int]]
     corpus: dict[str, Any]
     settings: dict[str, Any]
 
@@ -72,6 +78,7 @@ def layers(
     max_length: MaxLengthOption = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Documents at once.")] = 8,
     max_documents: MaxDocumentsOption = None,
+    padding: PaddingOption = "ignored",
     output: OutputOption = None,
     revision: RevisionOption = None,
     trust_remote_code: TrustOption = False,
@@ -83,10 +90,14 @@ def layers(
     """The importance of each layer: how much the loss grows when the layer is bypassed (masking), or another metric."""
     check_output(output)
     from adept_bench.probing.layers import METRICS, probe_layers
+    from adept_bench.probing.padding import PADDING
     from adept_bench.probing.report import layer_report
 
     _check_name("--metric", metric, METRICS)
-    inputs = _load(model, revision, corpus, max_length, max_documents, trust_remote_code, dtype, device)
+    _check_name("--padding", padding, PADDING)
+    inputs = _load(
+        model, revision, corpus, max_length, max_documents, padding, "layers", trust_remote_code, dtype, device
+    )
     with _progress(inputs, per_layer=metric == "masking") as on_progress:
         result = advised("the layer probe", SMALLER)(probe_layers)(
             inputs.model, inputs.documents, metric=metric, batch_size=batch_size, on_progress=on_progress
@@ -104,13 +115,19 @@ def units(
     ] = None,
     granularity: Annotated[str, typer.Option("--granularity", help="A unit is a tensor, module or block.")] = "tensor",
     normalize: Annotated[
-        str, typer.Option("--normalize", help="norms-apart: norms do not stretch the others' range; all: one range.")
+        str,
+        typer.Option(
+            "--normalize",
+            help="Range: norms-apart, norms do not stretch the others'; released, only those named layernorm do not; "
+            "all, one range.",
+        ),
     ] = "norms-apart",
     max_length: MaxLengthOption = None,
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, help="Documents whose gradients are averaged before |dL/dw|.")
     ] = 1,
     max_documents: MaxDocumentsOption = None,
+    padding: PaddingOption = "ignored",
     output: OutputOption = None,
     revision: RevisionOption = None,
     trust_remote_code: TrustOption = False,
@@ -122,13 +139,17 @@ def units(
     """The importance of each unit, mean |w * dL/dw|, and the factor on the learning rate that follows from it."""
     chosen = split_integers(layers, "--layers")
     check_output(output)
+    from adept_bench.probing.padding import PADDING
     from adept_bench.probing.rates import NORMALIZE
     from adept_bench.probing.report import unit_report
     from adept_bench.probing.units import GRANULARITIES, probe_units
 
     _check_name("--granularity", granularity, GRANULARITIES)
     _check_name("--normalize", normalize, NORMALIZE)
-    inputs = _load(model, revision, corpus, max_length, max_documents, trust_remote_code, dtype, device)
+    _check_name("--padding", padding, PADDING)
+    inputs = _load(
+        model, revision, corpus, max_length, max_documents, padding, "units", trust_remote_code, dtype, device
+    )
     with _progress(inputs, per_layer=False) as on_progress:
         measured = advised("the unit probe", SMALLER)(probe_units)(
             inputs.model,
@@ -164,6 +185,8 @@ def _load(
     corpus: str,
     max_length: int | None,
     max_documents: int | None,
+    padding: str,
+    kind: Kind,
     trust_remote_code: bool,
     dtype: str,
     device: str | None,
@@ -177,20 +200,23 @@ def _load(
     from adept_bench.models.anatomy import decoder_layers
     from adept_bench.models.checkpoints import load_model, load_tokenizer
     from adept_bench.probing.context import length_limit
+    from adept_bench.probing.padding import as_released
 
     tokenizer = load_tokenizer(source, revision=revision, trust_remote_code=trust_remote_code)
     model = load_model(
         source, revision=revision, dtype=dtype, device=_device(device), trust_remote_code=trust_remote_code
     )
     length = length_limit(model, max_length, longest=LONGEST)
-    documents = tokenize_documents(tokenizer, texts.texts, max_length=length)
+    documents: Sequence[Sequence[int]] = tokenize_documents(tokenizer, texts.texts, max_length=length)
     if not documents:
         raise InputError(f"--corpus: {corpus}: no document has two tokens or more, so there is nothing to predict")
     tokens = sum(map(len, documents))
     layers = len(decoder_layers(model)[1])
     reporter().log(f"{len(documents)} documents, {tokens} tokens, {layers} layers")
     used = {"documents_used": len(documents), "tokens": tokens}
-    settings = {"max_length": length, "dtype": dtype, **_commit(source, revision)}
+    settings = {"max_length": length, "padding": padding, "dtype": dtype, **_commit(source, revision)}
+    if padding == "counted":
+        documents = as_released(documents, kind, tokenizer, length)
     return _Inputs(model, layers, documents, {**texts.describe(), **used}, settings)
 
 

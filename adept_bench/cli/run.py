@@ -15,6 +15,7 @@ from adept_bench.cli.options import (
     OtherModelOption,
     PresetOption,
     Quiet,
+    RatesOption,
     ResultsOption,
     SeedsOption,
     SetOption,
@@ -38,12 +39,7 @@ def run_command(
     select_lr: Annotated[
         bool, typer.Option("--select-lr", help="Choose each method's learning rate again on validation data.")
     ] = False,
-    rates: Annotated[
-        str,
-        typer.Option(
-            "--rates", help="Learning rates: chosen, all of each method's grid, or such as 1e-3,2e-3.", metavar="R"
-        ),
-    ] = "chosen",
+    rates: RatesOption = "chosen",
     results: ResultsOption = Path("results"),
     settings: SetOption = None,
     backend: BackendOption = None,

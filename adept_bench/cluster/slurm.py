@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,10 @@ def options_from(pairs: Sequence[str], gpus: int) -> SlurmOptions:
 
 @dataclass(frozen=True)
 class Runs:
-    """The runs that are spread over tasks: options of `adept-bench run`, as given there."""
+    """The runs that are spread over tasks: options of `adept-bench run`, as given there.
+
+    `rates`: by method, the learning rates of its path; none for the chosen one alone.
+    """
 
     suite: str
     methods: Sequence[str]
@@ -100,6 +103,16 @@ class Runs:
     model: str | None = None
     settings: Sequence[str] = ()
     selection_seed: int = 0
+    rates: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+    def cells(self) -> list[str]:
+        """A line of options a cell."""
+        return [
+            f"--methods {name} --seeds {seed}" + (f" --rates {rate:g}" if rate else "")
+            for seed in self.seeds
+            for name in self.methods
+            for rate in self.rates.get(name) or [0.0]
+        ]
 
     @property
     def options(self) -> list[str]:
@@ -132,7 +145,7 @@ def write_slurm(runs: Runs, folder: Path, options: SlurmOptions | None = None) -
             stages["base"].append(f"--prepare --methods {methods} --seeds {runs.selection_seed}")
         asked = f"--prepare --select-lr --seeds {runs.selection_seed}"
         stages["rates"] = [f"{asked} --methods {name}" for name in trained]
-    stages["cells"] = [f"--methods {name} --seeds {seed}" for seed in runs.seeds for name in runs.methods]
+    stages["cells"] = runs.cells()
     written = []
     for stage, tasks in stages.items():
         for path, content in (

@@ -56,10 +56,11 @@ def resolve(
 
     `variant`: one of the suite's variants, whose settings come last.
 
-    What belongs to a corpus or model that was replaced goes with it: the held-out part of a replaced corpus is split
-    off the new one, a replaced general corpus is probed too, and tasks about a preset's written world are dropped
-    where model or corpora are not of that world (each said in a line). `keep_tasks` says that `model` is of that world
-    whatever its name, as an adapted lab base is. Groups set to an empty list are left out.
+    What belongs to a corpus, model or grid that was replaced goes with it: the held-out part of a replaced corpus is
+    split off the new one, a replaced general corpus is probed too, single methods' grids give way to a replaced one,
+    and tasks about a preset's written world are dropped where model or corpora are not of that world (each said in a
+    line). `keep_tasks` says that `model` is of that world whatever its name, as an adapted lab base is. Groups set to
+    an empty list are left out.
 
     Raises InputError with every problem, one line each, by file and line or option.
     """
@@ -161,7 +162,9 @@ def _without_what_was_replaced(
         parts = new if isinstance(new, list) else [new]
         return ", ".join(str(part.get("source") if isinstance(part, Mapping) else part) for part in parts) or str(new)
 
-    base = {**base, "data": dict(base["data"]), "model": dict(base["model"]), "tasks": dict(base["tasks"])}
+    base = {**base, **{part: dict(base[part]) for part in ("data", "model", "tasks", "selection")}}
+    if isinstance(change.get("selection"), Mapping) and "grid" in change["selection"]:
+        base["selection"]["method_grids"] = {}
     new_model, new_domain, new_general = (
         replaced("model", "source"),
         replaced("data", "domain"),

@@ -7,7 +7,13 @@ from collections.abc import Iterable
 from adept_bench.errors import InputError, unknown_name
 
 CORE_METHODS = ("vanilla", "full", "replay", "llama-pro", "frozen", "lora", "adept")
-VARIANT_METHODS = ("adept-no-stage1", "adept-no-stage2", "adept-uniform-expansion", "adept-as-released")
+VARIANT_METHODS = (
+    "adept-no-stage1",
+    "adept-no-stage2",
+    "adept-uniform-expansion",
+    "adept-as-released",
+    "adept-as-released-deepspeed",
+)
 RESERVED_METHODS = ("tasl",)  # named by the contract, not implemented
 METHOD_NAMES = CORE_METHODS + VARIANT_METHODS
 DEFAULT_PRESET = "lab"

@@ -228,6 +228,9 @@ class ProbeConfig(Section):
     """Documents in a forward pass of the layer probe; the result does not depend on it. Default 8 (ours)."""
     unit_batch_size: PositiveInt = 8
     """Documents in a batch of the unit probe; importance is the mean over batches of |dL/dw|. Default 8 (ours)."""
+    padding: Literal["ignored", "counted"] = later("ignored")
+    """Whether probe documents are padded and the padding counts in their loss, as in the released code
+    (docs/readings.md). Default: ignored, it never counts (contract.md)."""
 
 
 class MethodOptions(Section):
@@ -236,8 +239,9 @@ class MethodOptions(Section):
     k: PositiveInt = 4
     """Layers that are copied, or trained by `frozen` and adept-no-stage1. Default 4 (paper, Qwen3)."""
     select: Literal["importance", "uniform", "last", "first", "random", "highest", "domain-importance"] | None = None
-    """Which layers adept, adept-no-stage2 and adept-as-released copy, and adept-no-stage1 trains. Default: importance,
-    the least important (paper). No other method heeds it: llama-pro and adept-uniform-expansion are always uniform."""
+    """Which layers adept, adept-no-stage2 and both adept-as-released copy, and adept-no-stage1 trains. Default:
+    importance, the least important (paper). No other method heeds it: llama-pro and adept-uniform-expansion are always
+    uniform."""
     layers: list[Annotated[int, Field(ge=0)]] | None = None
     """Exactly these base layers, whatever `select` and `k` say, in the methods that heed `select`; lora matches their
     number. Default: none named (ours)."""
@@ -254,8 +258,9 @@ class MethodOptions(Section):
     """Which k original layers `frozen` trains. Default last (ours: the strongest control in the prototype)."""
     granularity: Literal["tensor", "module", "block"] = "tensor"
     """What a unit is. Default tensor (released code)."""
-    normalize: Literal["norms-apart", "all"] = "norms-apart"
-    """Range that importance is scaled by. Default norms apart (one of the released callbacks; contract.md)."""
+    normalize: Literal["norms-apart", "released", "all"] = "norms-apart"
+    """Range that importance is scaled by (docs/readings.md). Default norms apart (a reading of the paper; contract.md).
+    `released` and `all` are those of the released DeepSpeed and plain callback."""
     importance_corpus: Literal["general", "domain"] = "general"
     """What importance is measured on. Default general (paper)."""
     refresh_every: PositiveInt = 500

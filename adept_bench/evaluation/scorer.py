@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from lm_eval.api.model import TemplateLM
@@ -17,6 +18,7 @@ from adept_bench.distributed.group import gathered, group
 from adept_bench.errors import InputError
 
 OnItems = Callable[[int], None]
+REMEMBERED = 1 << 25  # characters of text whose tokens are kept, a tokenizer
 
 
 class _Ticker:
@@ -91,6 +93,28 @@ class Counting(TemplateLM):
             return super().generate_until(requests, disable_tqdm=True)
 
 
+class _Encoded:
+    """Tokens of texts that were encoded before. An item's context comes once a choice, and all of a suite's cells are
+    asked the same items: encoding them anew took two fifths of an evaluation of the lab."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[Any, ...], tuple[int, ...]] = {}
+        self.room = REMEMBERED
+
+    def of(self, key: tuple[Any, ...], text: str, encode: Callable[[], list[int]]) -> list[int]:
+        """`encode()`, or what it gave for this key and text before; the list is the caller's own."""
+        found = self.known.get((text, *key))
+        if found is None:
+            found = tuple(encode())
+            if len(text) <= self.room:
+                self.room -= len(text)
+                self.known[(text, *key)] = found
+        return list(found)
+
+
+_encoded: WeakKeyDictionary[Any, _Encoded] = WeakKeyDictionary()
+
+
 class Scorer(Counting, HFLM):
     """Scores requests as HFLM does, with a model in this process; processes that work together share the documents out.
 
@@ -115,6 +139,21 @@ class Scorer(Counting, HFLM):
         self.count(on_items)
         here = group()
         self._rank, self._world_size = here.rank, here.size
+        self._tokens = _encoded.setdefault(tokenizer, _Encoded())
+
+    def tok_encode(
+        self,
+        string: str,
+        add_special_tokens: bool | None = None,
+        left_truncate_len: int | None = None,
+        **kwargs: Any,
+    ) -> list[int]:
+        options = add_special_tokens, left_truncate_len, *sorted(kwargs.items())
+        # a tokenizer that was given further tokens, or whose kind of special tokens was set, encodes otherwise
+        key = (len(self.tokenizer), self.add_bos_token, self.prefix_token_id, *options)
+        return self._tokens.of(
+            key, string, lambda: HFLM.tok_encode(self, string, add_special_tokens, left_truncate_len, **kwargs)
+        )
 
     # lm-eval gives each process every size-th document and puts the answers together through these three
 

@@ -11,6 +11,7 @@ from adept_bench.analysis.paths import ACCURACY, LOSS, MEASURES, STATEMENT, Meas
 from adept_bench.errors import InputError
 from adept_bench.figures.base import Drawing, MissingError, Table, Value
 from adept_bench.figures.dots import dot, method_rows, reference_line, row_height, seeds_differ, sources
+from adept_bench.figures.gains_table import gains_table
 from adept_bench.figures.paths import FULL, has, is_core, paths_in
 from adept_bench.figures.style import INK, heading, label, new_figure
 from adept_bench.figures.variants import POINTS, in_words, interval_in_words
@@ -56,6 +57,7 @@ def draw(cells: Sequence[Cell]) -> Drawing:
         caption=_caption(used, paths, found),
         cells=used,
         figure=_picture(used, methods, found),
+        shown=gains_table(found, methods),
         notes=list(dict.fromkeys([*notes, *seeds_differ(by_seed)])),
         title=TITLE,
     )
@@ -149,6 +151,7 @@ def _caption(used: Sequence[Cell], paths: dict[str, Path], found: Found) -> str:
         "acquisition that both methods attain in every seed; right: acquisition at equal retention "
         "(docs/acquisition.md). Right of the line is better than full CPT, for losses too. Marks and numbers: means "
         f"over seeds with {intervals}, the same items drawn again for both methods; small points below: single seeds. "
-        "Ranges, p-values and the differences at 25, 50 and 75% of full CPT's best are in the CSV. Intervals are each "
-        "for itself, not corrected for the number of methods."
+        "In the table also: differences in general accuracy where 25, 50 and 75% of what full CPT learns at best are "
+        "learned; a dash where not both methods get there in every seed. Ranges and p-values are in the CSV. Intervals "
+        "are each for itself, not corrected for the number of methods."
     )

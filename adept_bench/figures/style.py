@@ -47,6 +47,7 @@ MARKERS = {
     "adept-no-stage2": "^",
     "adept-uniform-expansion": "s",
     "adept-as-released": "D",
+    "adept-as-released-deepspeed": "p",
     "adept-random": "X",
     "adept-highest": "P",
     "adept-domain-importance": "*",
@@ -61,12 +62,14 @@ HATCHES = {
     "adept-no-stage2": "\\\\\\\\",
     "adept-uniform-expansion": "....",
     "adept-as-released": "xxxx",
+    "adept-as-released-deepspeed": "++++",
 }
 LINES: dict[str, str | tuple[int, tuple[float, ...]]] = {
     "adept-no-stage1": "--",
     "adept-no-stage2": ":",
     "adept-uniform-expansion": "-.",
     "adept-as-released": (0, (6, 1.5, 1, 1.5, 1, 1.5)),
+    "adept-as-released-deepspeed": (0, (6, 1.5, 1, 1.5)),
 }
 LABELS = {
     "vanilla": "vanilla",
@@ -81,6 +84,7 @@ LABELS = {
     "adept-no-stage2": "ADEPT without stage 2",
     "adept-uniform-expansion": "ADEPT, uniform expansion",
     "adept-as-released": "ADEPT as released",
+    "adept-as-released-deepspeed": "ADEPT as released, DeepSpeed",
     "adept-random": "ADEPT, random layers",
     "adept-highest": "ADEPT, most important layers",
     "adept-domain-importance": "ADEPT, layers by domain importance",

@@ -13,6 +13,7 @@ from adept_bench.lab.world import WORLD_SEED, world
 HELD_OUT = 160  # documents of a held-out corpus
 PROBE = 64  # documents of the probe corpus
 RENDERINGS = 3  # times each entity is described in a finite corpus
+ONCE_RENDERINGS = 1  # the same, of the one-pass corpus
 
 
 def pretraining(seed: int) -> Iterator[str]:
@@ -63,6 +64,26 @@ def _medical(rng: random.Random) -> list[str]:
     return rng.sample(texts, len(texts))
 
 
+def _medical_once(rng: random.Random) -> list[str]:
+    """As `_medical`, of the one-pass world: no two documents are the same."""
+    asked = world().of("once", "asked")
+    told: set[str] = set()
+
+    def another(draw: Callable[[], str]) -> str:
+        while (text := draw()) in told:
+            pass
+        told.add(text)
+        return text
+
+    texts = [
+        another(lambda: render.statements(e, rng))  # noqa: B023
+        for e in world().of("once")
+        for _ in range(ONCE_RENDERINGS)
+    ]
+    texts += [another(lambda: render.answered(asked, rng)) for _ in range(len(texts) // 8)]
+    return rng.sample(texts, len(texts))
+
+
 def _math(rng: random.Random, split: str = "train", count: int = 5000) -> list[str]:
     problems = [arithmetic.problem(rng, arithmetic.NEW, split) for _ in range(count)]
     return [p.worked() if rng.random() < 0.5 else p.direct() for p in problems]
@@ -88,10 +109,10 @@ def _general_held_out(rng: random.Random) -> list[str]:
     return rng.sample(texts, len(texts))
 
 
-def _medical_held_out(rng: random.Random) -> list[str]:
-    """The facts of the medical corpus in an order and wording that it does not hold."""
-    entities = rng.sample(world().of("new"), HELD_OUT)
-    return [_unseen(lambda: render.statements(entity, rng), "medical") for entity in entities]  # noqa: B023
+def _medical_held_out(rng: random.Random, population: str = "new", corpus: str = "medical") -> list[str]:
+    """The facts of a medical corpus in an order and wording that it does not hold."""
+    entities = rng.sample(world().of(population), HELD_OUT)
+    return [_unseen(lambda: render.statements(entity, rng), corpus) for entity in entities]  # noqa: B023
 
 
 def _probe(rng: random.Random) -> list[str]:
@@ -108,6 +129,8 @@ _MAKERS: dict[str, Callable[[random.Random], list[str]]] = {
     "probe": _probe,
     "medical": _medical,
     "medical-heldout": _medical_held_out,
+    "medical-once": _medical_once,
+    "medical-once-heldout": lambda rng: _medical_held_out(rng, "once", "medical-once"),
     "math": _math,
     "math-heldout": lambda rng: _math(rng, "test", HELD_OUT),
 }

@@ -21,6 +21,8 @@ _QUESTIONS = {
     "lab_medical_new": ("new", "test"),
     "lab_medical_validation": ("new", "validation"),
     "lab_medical_known": ("known", "test"),
+    "lab_medical_once": ("once", "test"),
+    "lab_medical_once_validation": ("once", "validation"),
 }
 _STATEMENTS = {"lab_general_statement": "lab_general"}  # the same facts, choices and order, begun as a statement
 _SUMS = {

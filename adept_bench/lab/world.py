@@ -1,10 +1,12 @@
 """The lab world: invented entities and the facts about them, from one fixed seed.
 
-Three populations: `general` (people, places, animals; in the base's pretraining), `known` (drugs and diseases that are
-in the base's pretraining) and `new` (drugs and diseases that only the medical corpus states). Each population is split
-by entity: `asked` entities also occur in question form in training, `validation` entities are asked about when a
-learning rate is chosen, `test` entities when a cell is evaluated. No question about a validation or test entity occurs
-in any corpus; an answer needs a fact read as a statement and a question form learnt from other entities.
+Four populations: `general` (people, places, animals; in the base's pretraining), `known` (drugs and diseases that are
+in the base's pretraining), `new` (drugs and diseases that only `lab:medical` states) and `once` (as `new`, stated by
+`lab:medical-once` alone, so many that a budget reads each document once). Each population is split by entity: `asked`
+entities also occur in question form in training, `validation` entities are asked about when a learning rate is chosen,
+`test` entities when a cell is evaluated; `told` ones are stated and never asked about. No question about a validation
+or test entity occurs in any corpus; an answer needs a fact read as a statement and a question form learnt from other
+entities.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ from adept_bench.lab.words import CODAS, GENERAL, MEDICAL, ONSETS, Kind
 
 WORLD_SEED = 20251010
 
-# entities a kind in each split: asked, validation, test
-SPLITS: dict[tuple[str, str], tuple[int, int, int]] = {
+ONCE_ENTITIES = 2604  # of the one-pass world; how they were chosen: docs/lab.md
+
+# entities a kind in each split: asked, validation, test, told
+SPLITS: dict[tuple[str, str], tuple[int, ...]] = {
     ("general", "person"): (40, 20, 72),
     ("general", "place"): (40, 20, 72),
     ("general", "animal"): (40, 20, 72),
@@ -27,6 +31,19 @@ SPLITS: dict[tuple[str, str], tuple[int, int, int]] = {
     ("new", "drug"): (24, 24, 100),
     ("new", "disease"): (24, 24, 80),
 }
+
+
+def _once(kind: str) -> tuple[int, ...]:
+    """Splits of the one-pass world: as many items as `new` has, and its shares of kinds and of asked entities."""
+    asked, validation, test = SPLITS["new", kind]
+    share = ONCE_ENTITIES / sum(sum(counts) for (population, _), counts in SPLITS.items() if population == "new")
+    rest = round(share * (asked + validation + test)) - validation - test
+    told = max(0, rest - round(share * asked))
+    return rest - told, validation, test, told
+
+
+# last, since names and facts are drawn in this order: those of the others are what they were without it
+SPLITS |= {("once", kind): counts for kind, counts in [(kind, _once(kind)) for kind in ("drug", "disease")]}
 
 
 @dataclass(frozen=True)
@@ -61,7 +78,7 @@ def world() -> World:
     entities = []
     for (population, kind_name), counts in SPLITS.items():
         kind = kinds[kind_name]
-        for split, count in zip(("asked", "validation", "test"), counts):
+        for split, count in zip(("asked", "validation", "test", "told"), counts):
             for _ in range(count):
                 facts = tuple(rng.choice(attribute.values) for attribute in kind.attributes)
                 entities.append(Entity(names.pop(), kind, population, split, facts))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from adept_bench.probing.units import UnitImportance
-    from adept_bench.training.units import BoundRates
+    from adept_bench.training.units import BoundRates, Pairing
 
 Documents = Mapping[str, Sequence[Sequence[int]]]
 
@@ -42,7 +42,8 @@ class UnitRates:
     on domain text the direction turns round, important units get the HIGH rate, as in the released DeepSpeed callback.
     from_source: start from the importance of the source layers' weights in the base, since every unit of a fresh copy
     has |w * dL/dw| = 0. Without it all units keep the base rate until the first refresh.
-    stock_groups: pair scale g with optimizer group g of the stock two groups (decay, no decay), as released.
+    pairing: None for an optimizer group a unit; else the stock two groups and whose factor each takes
+    (`training.units.Pairing`). batches: how many batches a measurement on the live model reads, None for all.
     """
 
     every: int
@@ -50,7 +51,8 @@ class UnitRates:
     normalize: str = "norms-apart"
     corpus: str = "general"
     from_source: bool = True
-    stock_groups: bool = False
+    pairing: Pairing | None = None
+    batches: int | None = None
 
     @property
     def corpora(self) -> tuple[str, ...]:
@@ -70,8 +72,9 @@ class UnitRates:
         from adept_bench.probing.units import probe_units
         from adept_bench.training.units import BoundRates, units_of
 
-        probe_documents, names = documents[self.corpus], list(trainable)
         batch_size = context.unit_batch_size  # as the base was measured, or the first refresh would jump
+        read = None if self.batches is None else self.batches * batch_size
+        probe_documents, names = documents[self.corpus][:read], list(trainable)
 
         def probe(model: nn.Module) -> list[UnitImportance]:
             return probe_units(model, probe_documents, parameters=names, batch_size=batch_size)
@@ -83,7 +86,7 @@ class UnitRates:
             every=self.every,
             normalize=self.normalize,
             direction=self.direction,
-            stock_groups=self.stock_groups,
+            pairing=self.pairing,
         )
 
 
@@ -114,5 +117,10 @@ def inverse_unit_importance(
 
 
 def as_released(*, every: int, corpus: str = "general") -> UnitRates:
-    """What the released code does: see the traps in the paper notes (two optimizer groups, one range, a late start)."""
-    return UnitRates(every, "tensor", "all", corpus, from_source=False, stock_groups=True)
+    """What the released plain callback does: two optimizer groups, one range, no rates before the first refresh."""
+    return UnitRates(every, "tensor", "all", corpus, from_source=False, pairing="first-parameter")
+
+
+def as_released_deepspeed(*, every: int, corpus: str = "general") -> UnitRates:
+    """What the released DeepSpeed callback does: other pairs and another range, measured on the first batch alone."""
+    return UnitRates(every, "tensor", "released", corpus, from_source=False, pairing="position", batches=1)

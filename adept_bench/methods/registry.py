@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from adept_bench.config.names import check_methods
 from adept_bench.methods.adept import adept
-from adept_bench.methods.adept_as_released import adept_as_released
+from adept_bench.methods.adept_as_released import adept_as_released, adept_as_released_deepspeed
 from adept_bench.methods.adept_no_stage1 import adept_no_stage1
 from adept_bench.methods.adept_no_stage2 import adept_no_stage2
 from adept_bench.methods.adept_uniform_expansion import adept_uniform_expansion
@@ -34,6 +34,7 @@ METHODS: dict[str, Callable[[MethodOptions], Method]] = {
     "adept-no-stage2": adept_no_stage2,
     "adept-uniform-expansion": adept_uniform_expansion,
     "adept-as-released": adept_as_released,
+    "adept-as-released-deepspeed": adept_as_released_deepspeed,
 }
 
 

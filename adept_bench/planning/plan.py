@@ -25,14 +25,16 @@ def make_plan(
     mfu: float = MFU,
     measured: Rate | None = None,
     variants: Mapping[str, tuple[str, RunConfig]] | None = None,
+    rates: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """Plain JSON values: "preset", "suite", "model", "training", "assumptions", "methods", "totals".
 
     methods: names of the registry, or of `variants` (name -> method it is of, its configuration). count: devices side
-    by side. mfu: share of the stated peak that is reached. measured: the rate of this machine's processor.
-    Each of "methods": name, layers (copied or trained alone, and whether assumed), parameters, operations, memory of
-    each device in bytes by part ("main": of main memory, a process), and by device: fits, main memory of a machine,
-    seconds, hours. "totals": hours of all cells of all seeds, by device.
+    by side. mfu: share of the stated peak that is reached. measured: the rate of this machine's processor. rates: at
+    how many learning rates a method's cell is run, one where it is not named or 0.
+    Each of "methods": name, cells (of a seed), layers (copied or trained alone, and whether assumed), parameters,
+    operations, memory of each device in bytes by part ("main": of main memory, a process), and by device: fits, main
+    memory of a machine, seconds, hours. "totals": all cells of all seeds, and their hours by device.
     Raises InputError for a model whose configuration cannot be read or that a method does not fit.
     """
     from adept_bench.methods.registry import get
@@ -41,14 +43,16 @@ def make_plan(
     architecture, source = config_of(config.model)
     bench = Workbench(architecture, config.model.dtype, config.model.trust_remote_code)
     assumed, why = assumed_layers(config, bench.depth)
-    rates = {one.name: rate_of(one, config.training.precision, mfu, measured) for one in devices}
+    speeds = {one.name: rate_of(one, config.training.precision, mfu, measured) for one in devices}
     rows = []
     for name in methods:
         composition, its_config = variants.get(name, (name, config))
         estimate = Estimate(bench, get(composition, its_config.options), its_config, seeds[0], assumed)
-        rows.append(_row(name, estimate, devices, count, rates))
+        cells = max((rates or {}).get(name, 1), 1)
+        rows.append({"cells": cells, **_row(name, estimate, devices, count, speeds)})
     hours = {
-        one.name: len(seeds) * sum((at := row["devices"][one.name])["devices"] * (at["hours"] or 0.0) for row in rows)
+        one.name: len(seeds)
+        * sum(row["cells"] * (at := row["devices"][one.name])["devices"] * (at["hours"] or 0.0) for row in rows)
         for one in devices
     }
     return {
@@ -63,7 +67,7 @@ def make_plan(
         "devices": {one.name: {"title": one.title, "count": count, "source": one.source} for one in devices},
         "assumptions": {
             "layers": why,
-            "rate": {name: rate.over(count).source for name, rate in rates.items()},
+            "rate": {name: speed.over(count).source for name, speed in speeds.items()},
             "scaling": SCALING if count > 1 else None,
             "reserved_bytes": RESERVED,
             "fragmented": FRAGMENTED,
@@ -73,7 +77,7 @@ def make_plan(
             "evaluation": "tokens a question are rounded means (docs/plan.md)",
         },
         "methods": rows,
-        "totals": {"cells": len(rows) * len(seeds), "device_hours": hours},
+        "totals": {"cells": len(seeds) * sum(row["cells"] for row in rows), "device_hours": hours},
     }
 
 

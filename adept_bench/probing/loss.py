@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from adept_bench.distributed.sharing import mine, united
 from adept_bench.errors import InputError
+from adept_bench.probing.padding import Padded
 from adept_bench.probing.rowwise import mean_cross_entropy, row_losses
 from adept_bench.probing.undisturbed import first_device, undisturbed
 
@@ -19,10 +21,20 @@ HELD = 1 << 28  # bytes of log-probabilities, in float32, that a backward pass m
 
 @dataclass(frozen=True)
 class Batch:
-    """Documents side by side: `ids` LongTensor[B, T], of which row i holds `lengths[i]` tokens and then padding."""
+    """Documents side by side: `ids` LongTensor[B, T], of which row i holds `lengths[i]` tokens and then padding.
+
+    `mask` LongTensor[B, T]: 1 where attention may look; None where nothing keeps it from looking back.
+    """
 
     ids: Tensor
     lengths: tuple[int, ...]
+    mask: Tensor | None = None
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What a model is called with."""
+        found = {"input_ids": self.ids, "use_cache": False}
+        return found if self.mask is None else {**found, "attention_mask": self.mask}
 
 
 def check_documents(documents: Sequence[Sequence[int]]) -> None:
@@ -38,10 +50,16 @@ def make_batch(documents: Sequence[Sequence[int]], device: torch.device) -> Batc
     """Pad on the right. Causal attention never looks there, so real tokens keep their positions and need no mask.
 
     The padding repeats a document's last token: always a valid id, also where the tokenizer has no padding token.
+    Padding that a document brings along (`Padded`) is part of it, and kept from attention by a mask.
     """
     longest = max(map(len, documents))
     rows = [list(document) + [document[-1]] * (longest - len(document)) for document in documents]
-    return Batch(torch.tensor(rows, dtype=torch.long, device=device), tuple(map(len, documents)))
+    ids = torch.tensor(rows, dtype=torch.long, device=device)
+    mask = None
+    if any(isinstance(document, Padded) for document in documents):
+        attended = [document.attended if isinstance(document, Padded) else longest for document in documents]
+        mask = (torch.arange(longest) < torch.tensor(attended)[:, None]).long().to(device)
+    return Batch(ids, tuple(map(len, documents)), mask)
 
 
 def in_order(count: int, batch_size: int) -> Iterator[list[int]]:
@@ -72,7 +90,7 @@ def batch_losses(model: nn.Module, batch: Batch) -> Tensor:
 
     Log-probabilities of more than `HELD` bytes are not kept for the backward pass but made again, a document at a time.
     """
-    logits = model(input_ids=batch.ids, use_cache=False).logits
+    logits = model(**batch.inputs).logits
     if logits.requires_grad and 4 * logits.numel() > HELD:
         return row_losses(logits, batch.ids, batch.lengths)
     losses = [
@@ -91,7 +109,8 @@ def document_losses(
 ) -> list[float]:
     """Each document's mean next-token cross entropy in nats, in the order given.
 
-    Documents are token ids, at least 2 each, never longer than the model's context. Padding never counts.
+    Documents are token ids, at least 2 each, never longer than the model's context. Padding counts only where a
+    document brings it along (`Padded`).
     `on_batch` is called with the number of documents just measured. Processes that work together (distributed.group)
     take turns at the batches, and all return all losses; the model must be whole in each.
     Raises InputError for an empty corpus or a document of fewer than 2 tokens, NotFiniteError for a loss that is not

@@ -211,7 +211,7 @@ class SharedForward:
             return self._output(index, hidden)
 
         with answering(self.layers, answer), suppress(_Stop):
-            self.model(input_ids=batch.ids, use_cache=False)
+            self.model(**batch.inputs)
         if len(calls) != len(self.layers):
             raise RuntimeError(f"{len(calls)} calls of {len(self.layers)} layers")
         return calls, first[0]

@@ -46,6 +46,7 @@ def gather(results: Path, preset: str | None = None) -> Material:
     keys = sorted({(file.cell.preset, file.cell.suite) for file in files})
     by_key = [[file.cell for file in files if (file.cell.preset, file.cell.suite) == key] for key in keys]
     drawn = draw_all(by_key)
+    by_key = [[cell for cell in cells if cell.chosen] for cells in by_key]
     timed = _timed(results, lost) if preset is None else []
     clock.lap("drawing")
     pairs = [_pair(cells, outcomes, lost.faults) for cells, outcomes in zip(by_key, drawn, strict=True)]

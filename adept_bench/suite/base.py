@@ -80,6 +80,7 @@ class BaseMeasurements:
         key = {"corpus": self.inputs.probe_hash(corpus), "metric": metric, "max_length": probe.max_length}
         # masking does not depend on the batches
         key |= {"per_document": True} if metric == "masking" else {"batch_size": probe.batch_size}
+        key |= self._padding()
 
         def measure() -> dict[str, Any]:
             from dataclasses import asdict
@@ -91,7 +92,7 @@ class BaseMeasurements:
             with reporter().task(f"layer importance ({corpus})", unit="layer") as task:
                 found = probe_layers(
                     model,
-                    self.inputs.probe_documents(corpus),
+                    self.inputs.probe_documents(corpus, "layers"),
                     metric=metric,
                     batch_size=probe.batch_size,
                     on_progress=counted(task, layers),
@@ -99,6 +100,11 @@ class BaseMeasurements:
             return asdict(found)
 
         return self._probe("layers", key, measure)
+
+    def _padding(self) -> dict[str, Any]:
+        """The part of a key that only padding that counts makes, so that keys from before there was a choice hold."""
+        padding = self.inputs.config.probe.padding
+        return {"padding": padding} if padding != "ignored" else {}
 
     @advised("the unit probe", UNIT_PROBE)
     def unit_importance(self, corpus: str) -> list[dict[str, Any]]:
@@ -108,6 +114,7 @@ class BaseMeasurements:
             "corpus": self.inputs.probe_hash(corpus),
             "max_length": probe.max_length,
             "batch_size": probe.unit_batch_size,
+            **self._padding(),
         }
 
         def measure() -> list[dict[str, Any]]:
@@ -118,7 +125,7 @@ class BaseMeasurements:
             with reporter().task(f"unit importance ({corpus})", unit="batch") as task:
                 units = probe_units(
                     self.model(),
-                    self.inputs.probe_documents(corpus),
+                    self.inputs.probe_documents(corpus, "units"),
                     batch_size=probe.unit_batch_size,
                     on_progress=counted(task),
                 )

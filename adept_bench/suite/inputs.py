@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from adept_bench.corpora.large import TrainingText
     from adept_bench.corpora.reading import Corpus
     from adept_bench.corpora.store import Documents
+    from adept_bench.probing.padding import Kind
 
 
 def model_place(model: ModelConfig, seed: int) -> str:
@@ -128,12 +130,19 @@ class Inputs:
             texts["probe"] = self._probe_text
         return {name: text.notes for name, text in texts.items() if text.notes}
 
-    def probe_documents(self, corpus: str) -> list[list[int]]:
-        """Token ids of the probe documents of corpus "general" or "domain", cut to `probe.max_length`."""
-        from adept_bench.corpora.tokens import tokenize_documents
+    def probe_documents(self, corpus: str, kind: Kind) -> Sequence[Sequence[int]]:
+        """Token ids of the probe documents of corpus "general" or "domain", cut to `probe.max_length`.
 
-        texts = self.corpora["probe" if corpus == "general" else "domain_probe"].texts
-        return tokenize_documents(self.tokenizer, texts, max_length=self.config.probe.max_length)
+        `kind`: what they measure; it matters where their padding counts (`probe.padding`).
+        """
+        from adept_bench.corpora.tokens import tokenize_documents
+        from adept_bench.probing.padding import as_released
+
+        texts, probe = self.corpora["probe" if corpus == "general" else "domain_probe"].texts, self.config.probe
+        documents = tokenize_documents(self.tokenizer, texts, max_length=probe.max_length)
+        if probe.padding == "counted":
+            return as_released(documents, kind, self.tokenizer, probe.max_length)
+        return documents
 
     def probe_hash(self, corpus: str) -> str:
         return self.corpora["probe" if corpus == "general" else "domain_probe"].hash

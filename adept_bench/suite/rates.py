@@ -203,6 +203,13 @@ def rates_of(
     return sorted({rate["value"]: rate for rate in found}.values(), key=lambda rate: not rate.get("chosen", True))
 
 
+def tried(config: RunConfig, asked: Asked, method: str, of: str | None = None) -> list[float]:
+    """The rates that `asked` names for a method, whatever was chosen: none for "chosen", and where nothing trains."""
+    if asked == "chosen" or (of or method) == "vanilla":
+        return []
+    return config.selection.grid_for(method, of) if asked == "all" else list(asked)
+
+
 def check_asked(config: RunConfig, asked: Asked) -> None:
     """Raises InputError for rates that make no path: a grid of one, or one rate set for all."""
     if asked == "chosen":

@@ -308,7 +308,7 @@ def complete_cell(spec: Spec, results: Path, force: bool = False, judged: bool =
 
 
 def _make_room(store: Store, names: tuple[str, str, str, int], rate: float | None, asked: dict[str, Any]) -> None:
-    """Before a cell of the chosen rate is stored, one of another rate that has its place becomes a point of the path."""
+    """Before a cell of the chosen rate is stored: one of another rate in its place becomes a point of the path."""
     there = store.valid(*names)
     if there is None or there.rate in (None, rate):
         return

@@ -100,7 +100,7 @@ class Trained:
     def _bound(self) -> BoundRates | None:
         """The method's rates on the edited model; this may measure the base."""
         rates = self.method.rates
-        documents = {corpus: self.spec.inputs.probe_documents(corpus) for corpus in rates.corpora}
+        documents = {corpus: self.spec.inputs.probe_documents(corpus, "units") for corpus in rates.corpora}
         return rates.bind(self.edit, self.context, self.names, documents)
 
     def _train(self, folder: Path, fingerprint: str) -> TrainRecord:
@@ -130,7 +130,7 @@ class Trained:
         total = 0.0
         for asked in self.context.asked:
             kind, _, corpus = asked.partition("_")
-            documents = self.spec.inputs.probe_documents(corpus)
+            documents = self.spec.inputs.probe_documents(corpus, "layers" if kind == "layers" else "units")
             tokens = sum(len(document) for document in documents)
             size = {"tokens": tokens, "length": max(1, tokens // len(documents))}
             if kind == "layers":

@@ -117,6 +117,7 @@ def train(
             "trainable": trainable,
             "units": [[unit.name, *unit.parameters] for unit in rates.units] if rates else None,
             "every": rates.every if rates else None,
+            **({"pairing": rates.pairing} if rates and rates.pairing else {}),
             "data": dataset.describe() if hasattr(dataset, "describe") else None,
             "fingerprint": fingerprint,
             **spread(training),

@@ -13,9 +13,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from adept_bench.training.schedule import set_base_rates
+from adept_bench.training.schedule import set_base_rates, under
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from adept_bench.probing.units import UnitImportance
 
 Probe = Callable[["nn.Module"], "list[UnitImportance]"]
+Pairing = Literal["first-parameter", "position"]
+"""Which unit's factor each of the stock two optimizer groups (decay, no decay) takes in the released callbacks:
+
+- first-parameter (plain callback): the unit of the group's first parameter: the first projection, and the first norm
+  (or bias, where a model has them).
+- position (DeepSpeed callback): the unit whose place in the model's order is the group's place among the groups: the
+  first and the second unit, q_proj and k_proj. It also puts each group's rate into the schedule's list twice, and the
+  schedule reads as many as there are groups: from the second update after a refresh both have the first unit's factor.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,8 @@ class BoundRates:
 
     first: importance of each trainable tensor at step 0, measured on the source layers; None keeps all units at the
     base rate until the first refresh. probe: measures every trainable tensor of the live model. every: steps between
-    refreshes. normalize, direction: as `probing.units.unit_rates`. stock_groups: the released code's pairing.
+    refreshes. normalize, direction: as `probing.units.unit_rates`. pairing: None for a group a unit; else there are the
+    stock two groups, and this says whose factor each takes.
     """
 
     units: list[Unit]
@@ -50,7 +60,7 @@ class BoundRates:
     every: int | None = None
     normalize: str = "norms-apart"
     direction: str = "inverse"
-    stock_groups: bool = False
+    pairing: Pairing | None = None
 
 
 def units_of(model: nn.Module, names: Sequence[str], granularity: str = "tensor") -> list[Unit]:
@@ -96,9 +106,11 @@ def decays(model: nn.Module, name: str) -> bool:
 class RateController:
     """Optimizer groups for a model's trainable parameters, and their rates over time.
 
-    With `rates` None there are the stock two groups (decay, no decay) at one rate. Else one group a unit; a unit that
-    holds decayed and undecayed parameters has two groups of the same rate.
-    ledger: an entry a refresh, {"step", "units": a row a unit}; a row's learning_rate is the one in force from there.
+    With `rates` None there are the stock two groups (decay, no decay) at one rate, with a pairing the same two at the
+    rates of the units they are paired with. Else one group a unit; a unit that holds decayed and undecayed parameters
+    has two groups of the same rate.
+    ledger: an entry a refresh, {"step", "units": a row a unit}; a row's learning_rate is the one in force from there
+    (with the pairing "position", from the second update on).
     """
 
     model: nn.Module
@@ -108,11 +120,14 @@ class RateController:
     ledger: list[dict[str, Any]] = field(default_factory=list)
 
     def groups(self) -> list[dict[str, Any]]:
-        """Parameter groups for a torch optimizer: params, names, unit (position of the unit whose rate it has)."""
+        """Parameter groups for a torch optimizer: params, names, unit (place of the unit whose rate it is given)."""
         parameters = dict(self.model.named_parameters())
         trainable = [name for name, parameter in parameters.items() if parameter.requires_grad]
-        if self.rates is None or self.rates.stock_groups:
-            parts = [("decay", 0, trainable), ("no decay", 1, trainable)]
+        if self.rates is None or self.rates.pairing is not None:
+            parts = [
+                ("decay", self._paired(0, trainable), trainable),
+                ("no decay", self._paired(1, trainable), trainable),
+            ]
             wanted: list[bool | None] = [True, False]
         else:
             in_units = [name for unit in self.rates.units for name in unit.parameters]
@@ -137,6 +152,13 @@ class RateController:
                         }
                     )
         return groups
+
+    def _paired(self, place: int, trainable: Sequence[str]) -> int:
+        """The place of the unit that stock group `place` (0 decay, 1 no decay) is paired with."""
+        if self.rates is None or self.rates.pairing == "position":
+            return place
+        first = next((name for name in trainable if decays(self.model, name) == (place == 0)), None)
+        return next((index for index, unit in enumerate(self.rates.units) if first in unit.parameters), place)
 
     def start(self, scheduler: Any, optimizer: Any) -> None:
         """Set the first rates, from the importance of the source layers' units where the policy has it."""
@@ -163,8 +185,12 @@ class RateController:
         assert self.rates is not None
         scales = unit_rates(units, normalize=self.rates.normalize, direction=self.rates.direction)
         base = [self.learning_rate * scales[group["unit"]] for group in optimizer.param_groups]
-        set_base_rates(scheduler, optimizer, base)
-        self._record(step, units, base, optimizer)
+        lasting = [rate for rate in base for _ in range(2)][: len(base)] if self.rates.pairing == "position" else base
+        set_base_rates(scheduler, optimizer, lasting)
+        self._record(step, units, lasting, optimizer)
+        if lasting != base:  # for one update: the schedule's next step goes by its own list
+            set_base_rates(scheduler, optimizer, base)
+            under(scheduler).base_lrs = lasting
 
     def _record(self, step: int, units: list[UnitImportance] | None, base: list[float] | None, optimizer: Any) -> None:
         """Add to the ledger what each unit really trains at: its group's rate, whatever the formula says."""

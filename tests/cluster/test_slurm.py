@@ -50,6 +50,19 @@ def test_a_task_a_cell_after_what_the_cells_share(tmp_path):
     assert "source 'my env/activate'\n" in script
 
 
+def test_a_task_a_rate_where_paths_are_asked_for(tmp_path):
+    folder = tmp_path / "jobs"
+    write_slurm(_runs(tmp_path, rates={"full": [1e-3, 2.5e-4], "vanilla": []}), folder)
+    assert (folder / "cells.tasks").read_text().splitlines() == [
+        "--methods vanilla --seeds 0",
+        "--methods full --seeds 0 --rates 0.001",
+        "--methods full --seeds 0 --rates 0.00025",
+        "--methods vanilla --seeds 3",
+        "--methods full --seeds 3 --rates 0.001",
+        "--methods full --seeds 3 --rates 0.00025",
+    ]
+
+
 def test_submit_tells_sbatch_of_the_order(tmp_path):
     """With an sbatch that notes what it is given and answers as Slurm does."""
     folder, tools = tmp_path / "jobs", tmp_path / "bin"

@@ -77,6 +77,7 @@ def test_lab_medical_is_what_its_files_say():
         "general": ["lab_general"],
         "domain": ["lab_medical_new"],
         "domain_known": ["lab_medical_known"],
+        "general_statement": ["lab_general_statement"],
     }
     assert config.tasks.validation == {"general": ["lab_general_validation"], "domain": ["lab_medical_validation"]}
     assert config.training.steps == 400  # 204,800 tokens of 128 x 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 import re
@@ -318,3 +319,21 @@ def test_tokenizer_without_an_end(model: Any, tokenizer: Any) -> None:
     items, _ = chosen_items(model, tokenizer, 1)
     with pytest.raises(InputError, match="no end-of-text token"):
         evaluate(model, endless, {"a": ["lab_general"]}, batch_size=4, items=lambda name: items)
+
+
+def test_remembered_tokens_are_those_of_the_tokenizer(model: Any, tokenizer: Any) -> None:
+    """A text again, with other options, changed by a caller, and after tokens were added: as the tokenizer has it."""
+    from adept_bench.evaluation.scorer import Scorer
+
+    tokenizer = copy.deepcopy(tokenizer)
+    scorer = Scorer(model, tokenizer, batch_size=2, max_length=None, on_items=lambda count: None)
+    again = Scorer(model, tokenizer, batch_size=2, max_length=None, on_items=lambda count: None)
+    for text in ("Question: What is the", "x x x"):
+        plain = tokenizer.encode(text)
+        scorer.tok_encode(text).append(7)  # the list is the caller's
+        assert again.tok_encode(text) == scorer.tok_encode(text) == plain
+        assert scorer.tok_encode(text, left_truncate_len=1) == plain[-1:]
+        bare = tokenizer.encode(text, add_special_tokens=False)
+        assert scorer.tok_encode(text, add_special_tokens=False) == bare
+    tokenizer.add_tokens(["x x"])
+    assert scorer.tok_encode("x x x") == tokenizer.encode("x x x") != plain

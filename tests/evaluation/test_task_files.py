@@ -15,12 +15,15 @@ from adept_bench.evaluation.tasks import names, render
 
 LAB = [
     "lab_general",
+    "lab_general_statement",
     "lab_general_validation",
     "lab_math_choice",
     "lab_math_generate",
     "lab_math_validation",
     "lab_medical_known",
     "lab_medical_new",
+    "lab_medical_once",
+    "lab_medical_once_validation",
     "lab_medical_validation",
 ]
 

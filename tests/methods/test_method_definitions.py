@@ -50,6 +50,7 @@ EXPECTED = {
     "adept-no-stage2": ((3, 5), [3, 5]),
     "adept-uniform-expansion": ((2, 5), [2, 5]),
     "adept-as-released": ((3, 5), [3, 5]),
+    "adept-as-released-deepspeed": ((3, 5), [3, 5]),
 }
 
 
@@ -100,7 +101,7 @@ def test_what_defines_a_method_is_not_an_option(tiny, name, changes):
     model = tiny.model()
     edit, names = prepare(get(name, options), model, tiny.context(model, options, tiny.documents()))
     chosen = ([0], [0, 1])["select" in changes]
-    if name in ("adept", "adept-no-stage2", "adept-as-released"):
+    if name in ("adept", "adept-no-stage2", "adept-as-released", "adept-as-released-deepspeed"):
         assert edit.sources == chosen
     elif name == "adept-no-stage1":
         assert layers_of(names) == chosen

@@ -14,7 +14,10 @@ several = st.lists(st.tuples(st.booleans(), finite), min_size=1, max_size=12)
 
 
 def made(pairs):
-    return [UnitImportance(f"u{i}", 0, norm, value, 1) for i, (norm, value) in enumerate(pairs)]
+    return [
+        UnitImportance(f"u{i}.{'layernorm' if norm else 'proj'}", 0, norm, value, 1)
+        for i, (norm, value) in enumerate(pairs)
+    ]
 
 
 def test_norms_apart_by_hand():
@@ -26,6 +29,39 @@ def test_norms_apart_by_hand():
     assert unit_rates(units, "all") == pytest.approx([2.0, 1.6, 1.8, 0.0, 1.0])
 
 
+def test_the_released_range_reads_names():
+    """By hand: q_norm and k_norm, norms that are not called layernorm, are in the range of the projections."""
+    importance = {
+        "layers.3.self_attn.q_proj.weight": 1.0,
+        "layers.3.self_attn.k_proj.weight": 3.0,
+        "layers.3.self_attn.q_norm.weight": 21.0,
+        "layers.3.self_attn.k_norm.weight": 11.0,
+        "layers.3.input_layernorm.weight": 41.0,
+        "layers.3.post_attention_LayerNorm.weight": 9.0,
+    }
+    units = [UnitImportance(name, 3, "norm" in name.lower(), value, 1) for name, value in importance.items()]
+    # others: 1 to 21; layernorms: 1 to 41
+    assert normalize_units(units, "released") == pytest.approx([0.0, 0.1, 1.0, 0.5, 1.0, 0.2])
+    assert unit_rates(units, "released") == pytest.approx([2.0, 1.8, 0.0, 1.0, 0.0, 1.6])
+    assert unit_rates(units)[:3] == pytest.approx([2.0, 0.0, 1.0])
+    assert unit_rates(units, "all") == pytest.approx([2.0, 1.9, 1.0, 1.5, 0.0, 1.6])
+
+
+def test_the_released_range_of_pooled_units_goes_by_their_own_names():
+    names = (
+        "layers.3.self_attn",
+        "layers.3.self_attn.q_norm",
+        "layers.3.input_layernorm",
+        "layers.3",
+        "layers.3.norms",
+    )
+    units = [
+        UnitImportance(name, 3, index in (1, 2, 4), value, 1)
+        for index, (name, value) in enumerate(zip(names, (0.0, 4.0, 10.0, 1.0, 5.0)))
+    ]
+    assert normalize_units(units, "released") == pytest.approx([0.0, 0.8, 1.0, 0.2, 1.0])
+
+
 def test_one_unit_and_equal_units_train_at_the_base_rate():
     assert unit_rates(made([(False, 4.0)])) == [1.0]
     assert unit_rates(made([(False, 0.0), (True, 0.0)])) == [1.0, 1.0]
@@ -34,7 +70,7 @@ def test_one_unit_and_equal_units_train_at_the_base_rate():
     assert unit_rates([]) == []
 
 
-@given(several, st.sampled_from(["norms-apart", "all"]))
+@given(several, st.sampled_from(["norms-apart", "released", "all"]))
 def test_rates_fall_with_importance_and_mirror_each_other(pairs, normalize):
     units = made(pairs)
     inverse, direct = unit_rates(units, normalize), unit_rates(units, normalize, "direct")

@@ -14,8 +14,9 @@ from adept_bench.__main__ import main
 from adept_bench.config.names import METHOD_NAMES
 from adept_bench.results.store import Store
 
-EXPANDING = {"llama-pro", "adept", "adept-no-stage2", "adept-uniform-expansion", "adept-as-released"}
-DECOUPLED = {"adept", "adept-no-stage1", "adept-uniform-expansion", "adept-as-released"}
+RELEASED = {"adept-as-released", "adept-as-released-deepspeed"}
+EXPANDING = {"llama-pro", "adept", "adept-no-stage2", "adept-uniform-expansion", *RELEASED}
+DECOUPLED = {"adept", "adept-no-stage1", "adept-uniform-expansion", *RELEASED}
 
 
 def _results(arguments):
@@ -145,9 +146,9 @@ def test_a_killed_run_goes_on_to_the_same_numbers(arguments, tmp_path, method):
     process = subprocess.Popen(
         [sys.executable, "-m", "adept_bench", *killed], env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    checkpoint = results / ".work" / "lab" / "medical" / f"{method}-seed0"
+    checkpoint = results / ".work" / "lab" / "medical"
     deadline = time.monotonic() + 300
-    while not list(checkpoint.glob("checkpoint-*/run_state.json")) and process.poll() is None:
+    while not list(checkpoint.glob(f"{method}@*-seed0/checkpoint-*/run_state.json")) and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)

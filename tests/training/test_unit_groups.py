@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch.optim.lr_scheduler import LambdaLR
+from transformers import Trainer
 
 from adept_bench.methods.base import prepare
 from adept_bench.methods.registry import get
@@ -131,25 +132,90 @@ def test_a_refresh_measures_the_live_model_and_keeps_training_gradients(tiny):
     assert all(by_name[e["name"]]["lr"] == e["learning_rate"] for e in controller.ledger[-1]["units"])
 
 
-def test_as_released_pairs_one_units_scale_with_each_stock_group(tiny):
-    edit, names, _, rates, documents = made(tiny, "adept-as-released")
-    controller = RateController(edit.model, rates, 1.0)
+STOCK = [
+    [*(f"self_attn.{name}_proj" for name in "qkvo"), "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"],
+    ["self_attn.q_norm", "self_attn.k_norm", "input_layernorm", "post_attention_layernorm"],
+]
+
+
+def released(tiny, name):
+    """The method on moved copies (layers 3 and 5) before its first refresh."""
+    edit, names, _, rates, documents = made(tiny, name)
+    controller = RateController(edit.model, rates, 0.01, weight_decay=0.1)
     optimizer, scheduler = optimised(controller)
-    assert len(optimizer.param_groups) == 2
     controller.start(scheduler, optimizer)
-    assert {e["lr_scale"] for e in controller.ledger[0]["units"]} == {1.0}
     torch.manual_seed(3)
     live = dict(edit.model.named_parameters())
     with torch.no_grad():
-        for name in names:
-            live[name].add_(0.05 * torch.randn_like(live[name]))
-    controller.refresh(3, edit.model, scheduler, optimizer)
-    measured = probe_units(edit.model, documents, parameters=names, batch_size=3)
-    values = [unit.importance for unit in measured]
-    assert [unit.name for unit in measured] == names  # model order
-    scales = [2 * (max(values) - value) / (max(values) - min(values)) for value in values]
+        for parameter in names:
+            live[parameter].add_(0.05 * torch.randn_like(live[parameter]))
+    return edit.model, names, controller, optimizer, scheduler, documents
+
+
+@pytest.mark.parametrize("name", ["adept-as-released", "adept-as-released-deepspeed"])
+def test_as_released_has_the_stock_two_groups_at_one_rate_until_the_first_refresh(tiny, name):
+    model, _, controller, optimizer, _, _ = released(tiny, name)
+    layout = [[f"model.layers.{layer}.{part}.weight" for layer in (3, 5) for part in parts] for parts in STOCK]
+    assert [group["names"] for group in optimizer.param_groups] == layout
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
+    decayed = Trainer.get_decay_parameter_names(None, model)  # stock: what transformers' Trainer itself would do
+    assert [name for name in decayed if model.get_parameter(name).requires_grad] == layout[0]
+    (entry,) = controller.ledger
+    assert {(e["lr_scale"], e["learning_rate"]) for e in entry["units"]} == {(1.0, 0.005)}
+
+
+def test_as_released_gives_each_group_the_factor_of_its_first_parameter(tiny):
+    """The plain callback: the first projection's and the first norm's, in one range."""
+    model, names, controller, optimizer, scheduler, documents = released(tiny, "adept-as-released")
+    measured = {u.name: u.importance for u in probe_units(model, documents, parameters=names, batch_size=3)}
+    low, high = min(measured.values()), max(measured.values())
+    factors = [
+        2 * (high - measured[f"model.layers.3.self_attn.{first}.weight"]) / (high - low)
+        for first in ("q_proj", "q_norm")
+    ]
+    assert abs(factors[0] - factors[1]) > 0.01
+    controller.refresh(3, model, scheduler, optimizer)
+    assert {e["name"]: e["importance"] for e in controller.ledger[-1]["units"]} == measured
     for entry in controller.ledger[-1]["units"]:
-        assert entry["lr_scale"] == pytest.approx(scales[1 if "norm" in entry["name"] else 0])
+        assert entry["lr_scale"] == pytest.approx(factors["norm" in entry["name"]])
+    for _ in range(3):  # and so it stays
+        assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.005 * f for f in factors])
+        optimizer.step()
+        scheduler.step()
+
+
+def test_as_released_under_deepspeed_pairs_by_position_and_only_for_one_update(tiny):
+    """The first and the second unit's factors on the first batch, in the range without layernorms; then the first's."""
+    model, names, controller, optimizer, scheduler, documents = released(tiny, "adept-as-released-deepspeed")
+    measured = {u.name: u.importance for u in probe_units(model, documents[:3], parameters=names, batch_size=3)}
+    others = [value for name, value in measured.items() if "layernorm" not in name]
+    low, high = min(others), max(others)
+    assert high < max(measured.values())  # or the range would not show
+    factors = [
+        2 * (high - measured[f"model.layers.3.self_attn.{unit}.weight"]) / (high - low) for unit in ("q_proj", "k_proj")
+    ]
+    assert abs(factors[0] - factors[1]) > 0.01
+    controller.refresh(3, model, scheduler, optimizer)
+    assert {e["name"]: e["importance"] for e in controller.ledger[-1]["units"]} == measured
+    for entry in controller.ledger[-1]["units"]:
+        assert (entry["lr_scale"], entry["learning_rate"]) == pytest.approx((factors[0], 0.005 * factors[0]))
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.005 * f for f in factors])
+    # the callback's list of base rates has every rate twice; a schedule that takes one a group sees the first alone
+    entered = [factor for factor in factors for _ in range(2)]
+    for _ in range(3):
+        optimizer.step()
+        scheduler.step()
+        seen = [0.005 * factor for _, factor in zip(optimizer.param_groups, entered)]
+        assert [group["lr"] for group in optimizer.param_groups] == pytest.approx(seen)
+
+
+def test_a_group_that_opens_with_a_bias_takes_its_factor(tiny):
+    model = tiny.model(attention_bias=True)
+    names = [name for name, _ in model.named_parameters() if ".layers.1." in name]
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in names)
+    groups = RateController(model, BoundRates(units_of(model, names), pairing="first-parameter"), 1.0).groups()
+    assert [names[group["unit"]].partition("self_attn.")[2] for group in groups] == ["q_proj.weight", "q_proj.bias"]
 
 
 def test_a_coarser_units_importance_is_the_mean_over_its_elements():

@@ -25,6 +25,7 @@ SOURCES = {
     "selected": "chosen in this run",
     "set": "set by the user",
     "default": "the method's default, not tuned",
+    "grid": "one of the grid",
     "none": "nothing trains",
 }
 
