@@ -87,7 +87,7 @@ def _compared(held: Held, method: Path, reference: Path, measure: Measure, full:
     return Comparison(
         *(method.method, reference.method, measure, held, seeds, span, mean),
         levels=[(level, by_level.get(level.share)) for level in levels],
-        best={path.method: best_of(path, measure, seeds) for path in (method, reference)},
+        best=_bests((method, reference), paths),
         reasons=list(dict.fromkeys(filter(None, [span.reason, *reasons, *method.notes, *reference.notes]))),
     )
 
@@ -141,15 +141,23 @@ def common_seeds(*paths: Path) -> tuple[int, ...]:
 def best_of(path: Path, measure: Measure, seeds: Sequence[int] | None = None) -> Best:
     """The most that the method learned, over these of its seeds (default: all). Raises InputError as `aligned`."""
     seeds = tuple(path.cells) if seeds is None else tuple(seeds)
-    one = aligned((path,), seeds, measure)
-    ((across, up),) = one.sides
-    again = redrawn(one)
-    drawn = None if again is None else again[0][0].max(axis=-1)
-    cells = len(path.of_seeds(seeds))
-    found = _difference(across.values.max(axis=-1), drawn, across, one, cells, floor=0.0)
+    return _bests((path,), aligned((path,), seeds, measure))[path.method]
+
+
+def _bests(of: Sequence[Path], paths: Aligned) -> dict[str, Best]:
+    """`best_of` each of the paths, which are aligned already."""
+    again = redrawn(paths)
+    return {path.method: _best(path, paths, place, again) for place, path in enumerate(of)}
+
+
+def _best(path: Path, paths: Aligned, place: int, again: Sequence[tuple[Array, Array]] | None) -> Best:
+    across, up = paths.sides[place]
+    drawn = None if again is None else again[place][0].max(axis=-1)
+    cells = len(path.of_seeds(paths.seeds))
+    found = _difference(across.values.max(axis=-1), drawn, across, paths, cells, floor=0.0)
     rates = (None, *path.rates)
     places = across.values.argmax(axis=-1).tolist()
-    at = {seed: rates[place] for seed, place in zip(seeds, places, strict=True)}
+    at = {seed: rates[place] for seed, place in zip(paths.seeds, places, strict=True)}
     return Best(found.estimate, float(kept_at_best(across, up).mean()), at)
 
 

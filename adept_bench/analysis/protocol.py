@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 from adept_bench.errors import InputError
 from adept_bench.results.schema import Cell, TaskResult
+
+FIELDS = ("metric", "version", "num_fewshot", "n", "items_hash")
+"""What a task's results must share to be compared."""
+_CONDITIONS = attrgetter(*FIELDS)
 
 
 def label(cell: Cell) -> str:
@@ -54,7 +59,11 @@ def group_tasks(cells: Sequence[Cell], group: str) -> list[str]:
     """Names of the group's tasks; raises InputError unless all cells answered the same items in the same way."""
     first = cells[0]
     names = sorted(name for name, task in first.tasks.items() if task.group == group)
+    same = {name: _CONDITIONS(first.tasks[name]) for name in names}
     for cell in cells:
+        # whole paths are compared again and again: what agrees is passed over quickly
+        if {name: _CONDITIONS(task) for name, task in cell.tasks.items() if task.group == group} == same:
+            continue
         found = sorted(name for name, task in cell.tasks.items() if task.group == group)
         _same(first, cell, f"tasks of group {group!r}", ", ".join(names) or "none", ", ".join(found) or "none")
         for name in names:
@@ -64,8 +73,7 @@ def group_tasks(cells: Sequence[Cell], group: str) -> list[str]:
 
 
 def _conditions(one: TaskResult, other: TaskResult) -> list[tuple[str, object, object]]:
-    fields = ("metric", "version", "num_fewshot", "n", "items_hash")
-    return [(field, getattr(one, field), getattr(other, field)) for field in fields]
+    return list(zip(FIELDS, _CONDITIONS(one), _CONDITIONS(other), strict=True))
 
 
 def _by_seed(cells: Sequence[Cell]) -> dict[int, Cell]:

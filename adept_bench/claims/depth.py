@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adept_bench.analysis.rankings import ranks, spearman
+from adept_bench.analysis.spread import Array
 
 DRAWS = 19_999
 
@@ -19,15 +20,25 @@ def correlation_with_depth(importance: Sequence[float]) -> float:
 
 def trend_by_chance(importances: Sequence[Sequence[float]]) -> float:
     """Two-sided p of the mean correlation with depth, were each model's layers in random order (Monte Carlo)."""
+    return _by_chance([(ranks(one), np.arange(len(one), dtype=np.float64)) for one in importances])
+
+
+def _by_chance(pairs: Sequence[tuple[Array, Array]]) -> float:
+    """Two-sided p of the mean Pearson correlation, the first of each pair in random order."""
     rng = np.random.default_rng(0)
     total, observed = np.zeros(DRAWS), 0.0
-    for importance in importances:
-        mine, depth = _centred(ranks(importance)), _centred(np.arange(len(importance), dtype=np.float64))
-        scale = float(np.sqrt(mine @ mine) * np.sqrt(depth @ depth)) or 1.0
+    for one, other in pairs:
+        mine, theirs = _centred(one), _centred(other)
+        scale = float(np.sqrt(mine @ mine) * np.sqrt(theirs @ theirs)) or 1.0
         shuffled = rng.permuted(np.broadcast_to(mine, (DRAWS, mine.size)), axis=1)
-        total += shuffled @ depth / scale
-        observed += float(mine @ depth) / scale
+        total += shuffled @ theirs / scale
+        observed += float(mine @ theirs) / scale
     return float(1 + np.sum(np.abs(total) >= abs(observed) - 1e-9)) / (DRAWS + 1)
+
+
+def agreement_by_chance(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> float:
+    """Two-sided p of the mean correlation of two values a layer, were one of them in random order (Monte Carlo)."""
+    return _by_chance([(ranks(one), ranks(other)) for one, other in pairs])
 
 
 def choice_by_chance(chosen: Sequence[Sequence[int]], layers: Sequence[int]) -> float:
@@ -54,5 +65,5 @@ def _sums(k: int, layers: int) -> NDArray[np.float64]:
     return ways[k]
 
 
-def _centred(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _centred(values: Array) -> Array:
     return values - values.mean()

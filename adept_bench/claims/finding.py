@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from adept_bench.analysis.protocol import label
 from adept_bench.analysis.spread import Spread
-from adept_bench.claims.ledger import Unit
+from adept_bench.claims.units import LIMITS, Unit, scaled, unscaled
+from adept_bench.errors import InputError
 from adept_bench.results.schema import Cell
 
-LIMITS: dict[Unit, tuple[float, float]] = {
-    "points": (-100.0, 100.0),
-    "ratio": (0.0, math.inf),
-    "share": (0.0, 1.0),
-    "depth": (0.0, 1.0),
-    "rho": (-1.0, 1.0),
-}
+
+class UndecidableError(InputError):
+    """The cells are there and may be compared, but there is nothing in them to compare by; the message says why."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The same quantity by another choice: shown, not judged."""
+
+    what: str
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Span:
+    """The levels that a mean is over."""
+
+    held: str
+    """What is held equal there: "acquisition" or "retention"."""
+    low: str
+    """In words, with the unit."""
+    high: str
+    ends: str
+    """Which method in which seed ends it."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +58,13 @@ class Finding:
     untestable: str = ""
     """Why no verdict can rest on it; empty where one can."""
     left_out: str = ""
-    """How many pairs of cells it rests on, and why not on the others; empty where it rests on all."""
+    """What it does not rest on, and why; empty where it rests on all."""
+    beside: tuple[Beside, ...] = ()
+    span: Span | None = None
     timings: tuple[str, ...] = ()
     """Files of `bench` that it was made from, where it is not of cells."""
-    shape: str = ""
-    """Of the model that was timed."""
+    timed: tuple[str, int] | None = None
+    """Name of the shape that was timed, and its parameters."""
 
     @property
     def files(self) -> list[str]:
@@ -53,21 +74,30 @@ class Finding:
     @property
     def models(self) -> list[str]:
         """The base models, as their cells name them, or the shape that was timed."""
-        return [cell.model.source for cell in self.cells] + [self.shape] * bool(self.shape)
+        return [cell.model.source for cell in self.cells] + ([self.timed[0]] if self.timed else [])
+
+    @property
+    def parameters(self) -> int:
+        """Of the largest model that it is of."""
+        return max([cell.model.total_parameters for cell in self.cells] + ([self.timed[1]] if self.timed else []))
 
     def interval(self, level: float) -> tuple[float, float] | None:
         """The interval that covers the truth with probability `level`; a ratio's is exp of its logarithm's."""
         if self.exact is not None or self.spread is None:
             return self.exact
         half = self.spread.half_width(level)
-        low, high = self.spread.mean - half, self.spread.mean + half
-        if self.unit == "ratio":
-            return math.exp(min(low, 700.0)), math.exp(min(high, 700.0))  # beyond, exp is no float
         least, most = LIMITS[self.unit]
+        low, high = (unscaled(self.unit, self.spread.mean + side) for side in (-half, half))
         return max(low, least), min(high, most)
 
     def p_value(self, null: float) -> float | None:
         """Two-sided p-value of the true value being `null`; None where there is no spread."""
         if self.p is not None or self.spread is None:
             return self.p
-        return self.spread.tail(abs(self.spread.mean - (math.log(null) if self.unit == "ratio" else null)))
+        return self.spread.tail(abs(self.spread.mean - scaled(self.unit, null)))
+
+
+def beside(what: str, finding: Finding) -> Beside:
+    """The finding, to be shown beside another one."""
+    low, high = finding.interval(0.95) or (None, None)
+    return Beside(what, finding.estimate, low, high)

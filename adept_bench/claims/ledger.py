@@ -1,42 +1,66 @@
-"""The ledger: what the paper claims, as typed entries read from YAML."""
+"""The ledger: what the paper claims, as typed entries."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from adept_bench.config.names import METHOD_NAMES, RESERVED_METHODS
-from adept_bench.config.sources import explain, read_yaml
-from adept_bench.errors import InputError, nearest
-
-LEDGER = Path(__file__).with_name("ledger.yaml")
+from adept_bench.claims.units import NO_EFFECT, WORTH, Unit
 
 Text = Annotated[str, Field(min_length=1)]
-Unit = Literal["points", "ratio", "share", "depth", "rho"]
 Direction = Literal["greater", "less"]
-MeasureName = Literal["accuracy", "train_time", "token_shift", "trainable_share", "importance_trend", "selected_depth"]
+Family = Literal["primary", "secondary", "exact"]
+FAMILIES: tuple[Family, ...] = ("primary", "secondary", "exact")
+Reason = Literal["base-at-chance", "small-model", "flat-depth", "rehearsed"]
+MeasureName = Literal[
+    "kept",
+    "learned",
+    "accuracy",
+    "train_time",
+    "probe_time",
+    "token_shift",
+    "trainable_share",
+    "importance_trend",
+    "selected_depth",
+    "metric_agreement",
+    "unit_spread",
+    "activation_overlap",
+    "merged",
+]
 
 UNITS: dict[str, Unit] = {
+    "kept": "points",
+    "learned": "points",
     "accuracy": "points",
     "train_time": "ratio",
+    "probe_time": "ratio",
     "token_shift": "ratio",
     "trainable_share": "share",
     "importance_trend": "rho",
     "selected_depth": "depth",
+    "metric_agreement": "rho",
+    "unit_spread": "decades",
+    "activation_overlap": "points",
+    "merged": "points",
 }
-NO_EFFECT: dict[Unit, float] = {"points": 0.0, "ratio": 1.0, "share": 1.0, "depth": 0.5, "rho": 0.0}
-# the smallest effects worth speaking of: a point; a tenth, as a ratio; a twentieth of the depth; a weak correlation
-WORTH: dict[Unit, float] = {"points": 1.0, "ratio": 0.1, "share": 0.0, "depth": 0.05, "rho": 0.1}
 _NEEDS: dict[str, tuple[str, ...]] = {
+    "kept": ("reference", "by"),
+    "learned": ("reference", "by"),
     "accuracy": ("reference", "group"),
     "train_time": ("reference",),
+    "probe_time": (),
     "token_shift": ("reference", "corpus"),
     "trainable_share": (),
     "importance_trend": (),
     "selected_depth": (),
+    "metric_agreement": ("metric", "corpus"),
+    "unit_spread": ("corpus",),
+    "activation_overlap": ("reference",),
+    "merged": (),
 }
+PATHS = ("kept", "learned")
+"""Measures of whole paths: of all rates. All others are of the cells at the chosen rate."""
 
 
 class Entry(BaseModel):
@@ -87,12 +111,16 @@ class Measure(Entry):
     group: Text | None = None
     """Group of tasks."""
     corpus: Text | None = None
-    """Held-out text."""
+    """Text: held-out, or what an importance is of."""
+    metric: Text | None = None
+    """Of layer importance."""
+    by: Literal["accuracy", "statement", "loss"] | None = None
+    """What learning and keeping are measured in (docs/acquisition.md)."""
 
     @property
     def unit(self) -> Unit:
-        """Of the estimate: percentage points, ratio to the reference, share, relative depth (0..1), Spearman's rho."""
-        return UNITS[self.name]
+        """Of the estimate."""
+        return "nats" if self.by == "loss" else UNITS[self.name]
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -101,13 +129,9 @@ class Measure(Entry):
 
     @model_validator(mode="after")
     def _whole(self) -> Measure:
-        for key in ("reference", "group", "corpus"):
+        for key in ("reference", "group", "corpus", "metric", "by"):
             if (getattr(self, key) is not None) != (key in _NEEDS[self.name]):
                 raise ValueError(f"{self.name} {'needs' if key in _NEEDS[self.name] else 'has no use for'} {key!r}")
-        for method in self.methods:
-            if method not in (known := (*METHOD_NAMES, *RESERVED_METHODS)):
-                close = nearest(method, known)
-                raise ValueError(f"unknown method {method!r}" + (f"; did you mean {close!r}?" if close else ""))
         return self
 
 
@@ -118,22 +142,31 @@ class Claim(Entry):
     about: Text
     """Heading it is shown under."""
     statement: Text
+    where: Text
+    """Its place in the paper."""
     suites: Annotated[list[Text], Field(min_length=1)]
     """Tested on the first of these that holds the cells."""
     measure: Measure
     direction: Direction
     """The side of `null` that the paper claims."""
+    family: Family = "secondary"
+    """`exact`: numbers known without error, which are not tested."""
+    also: list[Text] = []
+    """Methods for which it is told as well, as secondary claims, where a preset has their cells: a conclusion that
+    depends on a choice of ours is shown with that choice varied."""
+    undecidable: list[Reason] = []
+    """Circumstances in which the preset's results cannot speak of it, whatever they are; see `conditions`."""
     asserts: Literal["size", "direction"] = "size"
     """`direction`: the paper's claim has no size."""
     null: float | None = None
     """What the direction is judged against. Default: no effect."""
     worth: Annotated[float, Field(ge=0)] | None = None
     """Smallest effect worth speaking of, in the measure's unit; for a ratio, as a share of it. Default by unit."""
-    family: bool = True
-    """Whether it is tested, and counted in the correction; exact numbers are not."""
     paper: list[Reported] = []
     """Empty where no number is known."""
     note: str | None = None
+    variant_of: str | None = None
+    """The claim that this one tells for another method."""
 
     @property
     def baseline(self) -> float:
@@ -162,6 +195,69 @@ class Claim(Entry):
             return round(mine - other, 6) if self.measure.unit == "points" else mine / other
         return reported.value
 
+    def told_for(self, method: str) -> Claim:
+        """The same claim of another method: secondary, without the paper's numbers, which are of its own."""
+        return self.model_copy(
+            update={
+                "id": f"{self.id}.{method}",
+                "statement": f"the same with {method}",
+                "measure": self.measure.model_copy(update={"method": method}),
+                "family": self.family if self.family == "exact" else "secondary",
+                "also": [],
+                "paper": [],
+                "note": None,
+                "variant_of": self.id,
+            }
+        )
+
+
+class BaseAtChance(Entry):
+    """The base knows too little of a group to lose any of it."""
+
+    corrected_at_most: float
+    """Its score, 0 at chance and 1 where all is right, mean over seeds."""
+
+
+class SmallModel(Entry):
+    """The model is too small for its seconds and shares to be those of a language model in earnest."""
+
+    parameters_below: int
+
+
+class FlatDepth(Entry):
+    """Base models have no order of layers in common, once the first layer is left out, and layers in random order would
+    give such an estimate in more than 5% of cases."""
+
+    agreement_at_most: float
+    """Spearman's correlation of layer importances, mean over pairs of bases."""
+    bases: Annotated[int, Field(ge=2)]
+    """Fewer say nothing of it."""
+
+
+class Rehearsed(Entry):
+    """What is replayed states the facts that are asked afterwards."""
+
+    corpora: list[Text]
+
+
+class Conditions(Entry):
+    """When a claim that names one of these cannot be decided."""
+
+    base_at_chance: BaseAtChance
+    small_model: SmallModel
+    flat_depth: FlatDepth
+    rehearsed: Rehearsed
+
+
+class Assumed(Entry):
+    """A spread for a calculation of power, where no results are stored."""
+
+    seed_sd: Annotated[float, Field(ge=0)]
+    """Standard deviation over seeds of the quantity; of a ratio's logarithm."""
+    item_error: Annotated[float, Field(ge=0)] = 0.0
+    """Standard error from the items (or documents) alone."""
+    items: Annotated[int, Field(ge=0)] = 0
+
 
 class Ledger(Entry):
     """The whole file."""
@@ -170,30 +266,8 @@ class Ledger(Entry):
     """The paper's backbones, and the names that folder or Hub id of each may end with."""
     tasks: dict[str, list[Text]]
     """The paper's tasks, and what they are called in result files."""
+    variants: list[Text]
+    """Variants of methods that suites define and claims speak of."""
+    conditions: Conditions
+    assumed: dict[Unit, Assumed]
     claims: Annotated[list[Claim], Field(min_length=1)]
-
-
-def load_ledger(path: Path = LEDGER) -> Ledger:
-    """The ledger in the file. InputError lists every problem by file and line."""
-    data, lines = read_yaml(path)
-    try:
-        ledger = Ledger.model_validate(data)
-    except ValidationError as error:
-        raise explain(error.errors(), Ledger, lines, str(path)) from None
-    first: dict[str, int] = {}
-    for index, claim in enumerate(ledger.claims):
-        if claim.id in first:
-            where = lines[("claims", index, "id")]
-            raise InputError(f"{where}: id {claim.id!r} is already taken; expected another one")
-        first[claim.id] = index
-        for number, reported in enumerate(claim.paper):
-            for key, value, known in (
-                ("backbone", reported.backbone, ledger.backbones),
-                ("task", reported.task, ledger.tasks),
-            ):
-                if value is not None and value not in known:
-                    where = lines[("claims", index, "paper", number, key)]
-                    close = nearest(value, known)
-                    hint = f"; did you mean {close!r}?" if close else ""
-                    raise InputError(f"{where}: unknown {key} {value!r}; expected one of: {', '.join(known)}{hint}")
-    return ledger

@@ -7,10 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from adept_bench.analysis.spread import of_seeds
-from adept_bench.claims.evaluation import Shown, rows_of
+from adept_bench.claims.conditions import undecidable
+from adept_bench.claims.evaluation import rows_of
 from adept_bench.claims.finding import Finding
-from adept_bench.claims.ledger import Claim, Ledger, load_ledger
+from adept_bench.claims.ledger import Claim, Conditions, Ledger
+from adept_bench.claims.loading import load_ledger
+from adept_bench.claims.shown import Shown
 from adept_bench.results.timing import Timing, conditions
+
+TRAINING_TIME = "training-time"
+"""The claim that timings speak of."""
 
 Timed = Mapping[str, tuple[str, Timing]]
 """By method: place of the file, and its content."""
@@ -21,21 +27,21 @@ def evaluate_timings(timings: Mapping[str, Timing], ledger: Ledger | None = None
 
     The estimate is the geometric mean of the ratios of step times, steps paired as they came, with Student's t over
     steps: it speaks of these two runs on this device, not of other devices. Steps alone, as the claim has it: probing
-    and refreshes are stored apart. Each device and shape is a family of its own (Holm).
+    and refreshes are stored apart. Each device and shape is a family of its own.
     """
     ledger = ledger or load_ledger()
-    claim = next(claim for claim in ledger.claims if claim.measure.name == "train_time")
+    claim = next(claim for claim in ledger.claims if claim.id == TRAINING_TIME)
     found: dict[tuple[str, str], dict[str, tuple[str, Timing]]] = {}
     for place, timing in timings.items():
         found.setdefault((timing.shape, timing.device), {})[timing.method] = (place, timing)
     return [
         row
         for (shape, device), by_method in sorted(found.items())
-        for row in rows_of(f"{shape} timed on {device}", [_shown(claim, by_method)], ledger)
+        for row in rows_of(f"{shape} timed on {device}", [_shown(claim, by_method, ledger.conditions)], ledger)
     ]
 
 
-def _shown(claim: Claim, by_method: Timed) -> Shown:
+def _shown(claim: Claim, by_method: Timed, limits: Conditions) -> Shown:
     lacking = [method for method in claim.measure.methods if method not in by_method]
     if lacking:
         missing = {"suites": [], "methods": lacking}
@@ -56,6 +62,6 @@ def _shown(claim: Claim, by_method: Timed) -> Shown:
         of_seeds(logs) if several else None,
         untestable="" if several else "one step: nothing is known of the spread over steps",
         timings=(place, other_place),
-        shape=mine.shape,
+        timed=(mine.shape, mine.total_parameters),
     )
-    return Shown(claim, finding=finding)
+    return Shown(claim, finding=finding, undecidable=undecidable(claim, {}, finding, limits))

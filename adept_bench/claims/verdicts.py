@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from adept_bench.claims.ledger import Direction
+from adept_bench.claims.units import LARGE, Unit, largest_distance
 
 ALPHA = 0.05
 LEVEL = 1 - ALPHA
@@ -17,6 +18,10 @@ NOT = "not reproduced"
 INCONCLUSIVE = "inconclusive"
 NO_DATA = "no data"
 VERDICTS = (REPRODUCED, DIRECTION, NOT, INCONCLUSIVE, NO_DATA)
+
+Kind = Literal["bounded", "underpowered", "undecidable"]
+KINDS: tuple[Kind, ...] = ("bounded", "underpowered", "undecidable")
+"""Of what is inconclusive."""
 
 Interval = tuple[float, float]
 
@@ -33,10 +38,12 @@ class Evidence:
     interval: Interval | None
     """95% interval of this claim alone."""
     adjusted: Interval | None
-    """Interval at the level that holds for all claims of the preset together."""
+    """Interval at the level of the claim's family."""
     p_adjusted: float | None
     exact: bool = False
     why: str = ""
+    undecidable: str = ""
+    """Why the results cannot speak of the claim, whatever they are; empty where they can."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +60,13 @@ class Target:
 
 @dataclass(frozen=True)
 class Ruling:
-    """The verdict and the rule that gave it."""
+    """The verdict, the rule that gave it and, where it is inconclusive, of which kind."""
 
     verdict: str
     rule: str
+    kind: Kind | None = None
+    bound: float | None = None
+    """Of `bounded`: no effect is larger, either way. A distance from no effect; of ratios a factor."""
 
 
 def judge(
@@ -67,26 +77,39 @@ def judge(
     evidence: Evidence,
     targets: Sequence[Target] = (),
     without_target: str = "no size is known",
+    unit: Unit = "points",
+    correction: str = "Holm",
 ) -> Ruling:
     """The verdict.
 
     `null`: the estimate should be on its `direction` side. `least`: the smallest effect worth speaking of. `asserts`:
     whether the paper claims a size or only the direction. `targets`: reported numbers that may be compared here, and
-    `without_target` why there are none.
+    `without_target` why there are none. `correction`: the name of the family's.
     """
+    if evidence.undecidable:
+        return Ruling(INCONCLUSIVE, evidence.undecidable, "undecidable")
     if evidence.exact and evidence.adjusted is not None:
         if not _beyond(direction, _near_end(direction, evidence.adjusted), null):
             return Ruling(NOT, "exact: not on the claimed side in every cell")
         return _sized(direction, asserts, targets, "exact: on the claimed side in every cell", without_target)
     if evidence.p_adjusted is None:
-        return Ruling(INCONCLUSIVE, evidence.why or "no test")
+        return Ruling(INCONCLUSIVE, evidence.why or "no test", "underpowered")
     if evidence.p_adjusted < ALPHA and evidence.estimate != null:
         if not _beyond(direction, evidence.estimate, null):
-            return Ruling(NOT, "opposite direction, after Holm")
-        return _sized(direction, asserts, targets, "claimed direction, after Holm", without_target)
+            return Ruling(NOT, f"opposite direction, after {correction}")
+        return _sized(direction, asserts, targets, f"claimed direction, after {correction}", without_target)
     if evidence.adjusted is not None and not _beyond(direction, _far_end(direction, evidence.adjusted), least):
         return Ruling(NOT, f"no effect worth speaking of: the adjusted interval does not reach {least:g}")
-    return Ruling(INCONCLUSIVE, "not told apart from no effect, and not shown to be without one")
+    return _open(null, evidence, unit)
+
+
+def _open(null: float, evidence: Evidence, unit: Unit) -> Ruling:
+    """Neither told apart from no effect nor shown to be without one: how large it may be at most, if that says much."""
+    if evidence.adjusted is not None:
+        bound = largest_distance(unit, *evidence.adjusted, null)
+        if bound <= LARGE[unit]:
+            return Ruling(INCONCLUSIVE, "not told apart from no effect, and no large one", "bounded", bound)
+    return Ruling(INCONCLUSIVE, "not told apart from no effect, and a large one is not ruled out", "underpowered")
 
 
 def _sized(direction: Direction, asserts: str, targets: Sequence[Target], established: str, none: str) -> Ruling:

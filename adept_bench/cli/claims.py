@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,17 +17,25 @@ from adept_bench.errors import InputError, unknown_name
 def claims_command(
     results: ResultsOption = Path("results"),
     preset: Annotated[str | None, typer.Option("--preset", help="Only this preset.", metavar="P")] = None,
+    power: Annotated[
+        bool, typer.Option("--power", help="Instead: the smallest effect each claim could see with 3, 5, 10 seeds.")
+    ] = False,
     format: Annotated[Format, typer.Option("--format", help="How the ledger is written.")] = Format.table,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Each claim of the paper beside what the stored results show: estimate, 95% interval, verdict (docs/claims.md)."""
+    text = _power(results, preset, format) if power else _verdicts(results, preset, format)
+    typer.echo(text.rstrip("\n"))
+
+
+def _verdicts(results: Path, preset: str | None, format: Format) -> str:
     from adept_bench.results.store import Store
     from adept_bench.results.timing import load_timings
 
     if not results.is_dir():
         raise InputError(f"--results: no folder {str(results)!r}; expected one that `adept-bench run` has written")
-    cells = Store(results).load_all()
+    cells = Store(results).load_all(paths=True)
     timings = load_timings(results) if preset is None else {}
     if not cells and not timings:
         raise InputError(f"--results: no readable result in {str(results)!r}; expected PRESET/SUITE/METHOD-seedN.json")
@@ -39,10 +47,28 @@ def claims_command(
 
     rows = evaluate([cell for cell in cells if preset in (None, cell.preset)]) + evaluate_timings(timings)
     if format is Format.json:
-        text = as_json(rows)
-    elif format is Format.markdown:
-        text = as_markdown(rows)
-    else:
-        terminal = sys.stdout.isatty()
-        text = as_text(rows, width=shutil.get_terminal_size().columns if terminal else None, colour=terminal)
-    typer.echo(text.rstrip("\n"))
+        return as_json(rows)
+    return as_markdown(rows) if format is Format.markdown else as_text(rows, **_terminal())
+
+
+def _power(results: Path, preset: str | None, format: Format) -> str:
+    """Of stored results as far as there are any; without them, or of a preset that has none, of assumptions."""
+    from adept_bench.config.experiments import list_presets
+    from adept_bench.results.store import Store
+
+    cells = Store(results).load_all(preset, paths=True) if results.is_dir() else []
+    presets = sorted({cell.preset for cell in cells}) or [preset or "a preset without results"]
+    if preset is not None and not cells and preset not in list_presets():
+        raise unknown_name("--preset", "preset", preset, list_presets())
+
+    from adept_bench.claims import plan_power, power_as_json, power_as_markdown, power_as_text
+
+    planned = plan_power(cells, presets)
+    if format is Format.json:
+        return power_as_json(planned)
+    return power_as_markdown(planned) if format is Format.markdown else power_as_text(planned, **_terminal())
+
+
+def _terminal() -> dict[str, Any]:
+    terminal = sys.stdout.isatty()
+    return {"width": shutil.get_terminal_size().columns if terminal else None, "colour": terminal}

@@ -11,7 +11,8 @@ import pytest
 
 from adept_bench.__main__ import main
 from adept_bench.claims import as_json, as_markdown, as_text, evaluate
-from adept_bench.claims.ledger import load_ledger
+from adept_bench.claims.loading import load_ledger
+from adept_bench.claims.verdicts import VERDICTS
 
 RNG = np.random.default_rng(0)
 KEYS = {"preset", "id", "statement", "paper", "suite", "estimate", "p", "p_adjusted", "tests", "cells", "seeds"}
@@ -48,15 +49,18 @@ def test_each_verdict_where_it_belongs(cell):
     assert "none of the paper's backbones" in rows["general-over-full-medical"]["rule"]
     assert rows["general-over-replay-medical"]["verdict"] == "not reproduced"
     assert rows["general-over-vanilla-medical"]["verdict"] == "not reproduced"
-    assert rows["trainable-share"]["verdict"] == "direction reproduced"
+    assert (rows["trainable-share"]["verdict"], rows["trainable-share"]["kind"]) == ("inconclusive", "undecidable")
     found = rows["general-over-full-medical"]
     assert found["estimate"]["value"] == pytest.approx(10, abs=3)
     assert (found["cells"], found["seeds"], found["items"]) == (10, [0, 1, 2, 3, 4], 200)
     assert found["sources"][0] == "lab/medical/adept-seed0.json"
     assert found["p_adjusted"] >= found["p"]
     tested = [row for row in rows.values() if row["p_adjusted"] is not None]
-    assert {row["tests"] for row in rows.values()} == {len(tested)}
-    assert found["estimate"]["adjusted_level"] == pytest.approx(1 - 0.05 / len(tested))
+    # nothing primary can be tested without paths; what was found sets the level of the secondary intervals
+    assert {row["tests"] for row in rows.values() if row["family"] == "secondary"} == {len(tested)}
+    assert {row["tests"] for row in rows.values() if row["family"] != "secondary"} == {0}
+    called = sum(row["p_adjusted"] < 0.05 for row in tested)
+    assert found["estimate"]["adjusted_level"] == pytest.approx(1 - 0.05 * called / len(tested))
 
 
 def test_what_is_missing_is_named(cell):
@@ -88,7 +92,7 @@ def test_presets_do_not_mix(cell):
 def test_one_seed_is_inconclusive_and_not_in_the_family(cell):
     rows = by_id(evaluate(suite(cell, SCORES, seeds=1)))
     row = rows["general-over-full-medical"]
-    assert (row["verdict"], row["p_adjusted"]) == ("inconclusive", None)
+    assert (row["verdict"], row["kind"], row["p_adjusted"]) == ("inconclusive", "underpowered", None)
     # what is left are the chosen layers, which a base alone can be asked about
     assert [one["id"] for one in rows.values() if one["p_adjusted"] is not None] == ["selected-layers-late"]
     assert row["rule"].startswith("one seed")
@@ -137,7 +141,7 @@ def test_outputs(cell):
     rows = evaluate(suite(cell, SCORES) + suite(cell, SCORES, preset="lab-redundant"))
     text = as_text(rows)
     assert max(map(len, text.splitlines())) <= 120
-    assert "no data (no suite math): general-over-full-math" in " ".join(text.split())
+    assert "no data (no suite math): kept-over-full-math, learned-over-full-math" in " ".join(text.split())
     document = json.loads(as_json(rows))
     assert len(document["claims"]) == len(rows)
     assert sum(document["summary"]["lab"].values()) == len(rows) // 2
@@ -145,11 +149,18 @@ def test_outputs(cell):
     assert markdown.count("### The paper's claims on") == 2
     assert "| **not reproduced** |" in markdown
     pipes = [line for line in markdown.splitlines() if line.startswith("|")]
-    assert {line.replace("\\|", "").count("|") for line in pipes} == {7}
+    assert {line.replace("\\|", "").count("|") for line in pipes} == {8}
     for preset in ("lab", "lab-redundant"):
-        line = f"{preset}: " + ", ".join(f"{n} {verdict}" for verdict, n in document["summary"][preset].items())
-        assert line in text
+        kinds = ", ".join(f"{n} {kind}" for kind, n in document["kinds"][preset].items())
+        counts = {"primary": dict.fromkeys(VERDICTS, 0), "secondary": dict.fromkeys(VERDICTS, 0)}
+        for row in document["claims"]:
+            if row["preset"] == preset:
+                counts["primary" if row["family"] == "primary" else "secondary"][row["verdict"]] += 1
+        line = ", ".join(f"{n} {verdict}" for verdict, n in counts["secondary"].items())
+        line = f"{preset}, secondary: " + line.replace(" inconclusive", f" inconclusive ({kinds})")
+        assert line in " ".join(text.split())
         assert line in markdown
+        assert counts["primary"]["no data"] == 6
 
 
 @pytest.fixture

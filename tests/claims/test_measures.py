@@ -11,7 +11,7 @@ from adept_bench.errors import InputError
 
 
 def compute(cells, tasks=None, **spec):
-    measure = Measure(method="adept", **spec)
+    measure = Measure(**{"method": "adept", **spec})
     sides: dict[str, list] = {}
     for one in cells:
         sides.setdefault(one.method, []).append(one)
@@ -65,9 +65,12 @@ def test_train_time_is_a_t_interval_of_log_ratios(cell):
 
 
 def busy(cell, shares, suite="medical"):
-    """Cells of both methods; shares: of the processor, by seed, (adept, full)."""
+    """Cells of both methods; shares: of the processor, by seed, (adept, full). Of a model whose seconds count."""
+    large = {"model": {"total_parameters": 2_000_000_000}}
     return [
-        cell(method, seed, suite=suite, seconds=seconds + seed, parts={"cost": {"details": {"cpu_share": share}}})
+        cell(
+            method, seed, suite=suite, seconds=seconds + seed, parts=large | {"cost": {"details": {"cpu_share": share}}}
+        )
         for seed, pair in enumerate(shares)
         for method, seconds, share in zip(("adept", "full"), (30.0, 50.0), pair, strict=True)
     ]
@@ -110,8 +113,8 @@ def test_the_verdict_on_training_time_says_how_many_seeds_are_left(cell):
     assert row["seeds"] == [0, 2]
     assert row["rule"].endswith(f"; {row['left_out']}")
     assert row["left_out"].startswith("training time over 2 of 3 seeds; seconds of seed 1 do not compare")
-    assert f"- cost: {row['left_out']}" in as_markdown(rows)
-    assert "cost: training time over 2 of 3 seeds" in as_text(rows)
+    assert f"- training-time: {row['left_out']}" in as_markdown(rows)
+    assert "training-time: training time over 2 of 3 seeds" in as_text(rows)
     row, _ = judged([(1.0, 1.0), (0.5, 0.9)])
     assert (row["verdict"], row["rule"].partition(";")[0][:8]) == ("inconclusive", "one seed")
     assert "over 1 of 2 seeds" in row["rule"]
@@ -171,9 +174,15 @@ def test_trend_over_bases_is_students_t(cell):
     profiles = [(np.arange(12) * -0.3 + rng.normal(0, 1, 12)).tolist() for _ in range(4)]
     cells = [with_layers(cell, seed, profile, f"base-{seed}") for seed, profile in enumerate(profiles)]
     found = compute(cells, name="importance_trend")
-    rhos = [stats.spearmanr(profile, range(12))[0] for profile in profiles]
+    rhos = [stats.spearmanr(profile[1:], range(11))[0] for profile in profiles]
     assert found.estimate == pytest.approx(np.mean(rhos))
     assert found.p_value(0.0) == pytest.approx(stats.ttest_1samp(rhos, 0.0).pvalue)
+    # the first layer is left out, and beside
+    whole = stats.ttest_1samp([stats.spearmanr(profile, range(12))[0] for profile in profiles], 0.0)
+    (with_first,) = found.beside
+    low, high = whole.confidence_interval(0.95)
+    assert with_first.what == "with the first layer"
+    assert (with_first.low, with_first.high) == pytest.approx((max(low, -1.0), min(high, 1.0)))
     # a seed more of a base that is there already adds nothing
     again = compute([*cells, with_layers(cell, 4, profiles[0], "base-0")], name="importance_trend")
     assert (again.estimate, again.seeds) == (found.estimate, (0, 1, 2, 3))
@@ -188,13 +197,19 @@ def test_trend_of_one_base_is_judged_by_the_order_of_its_layers(cell):
     assert found.p_value(0.0) < 0.001
 
 
-def test_trend_reads_the_pilots_analyses_first(cell):
-    layers = [
-        {"corpus": corpus, "metric": "masking", "base_loss": 1.0, "importance": values, "seconds": 1.0}
-        for corpus, values in (("domain", [1.0, 2.0, 3.0]), ("general", [3.0, 2.0, 1.0]))
+def probed(importances):
+    """Layer probes of the pilot study; importances: by corpus and metric."""
+    return [
+        {"corpus": corpus, "metric": metric, "base_loss": 1.0, "importance": values, "seconds": 1.0}
+        for (corpus, metric), values in importances.items()
     ]
+
+
+def test_trend_reads_the_pilots_analyses_first(cell):
+    layers = probed({("domain", "masking"): [1.0, 2.0, 3.0], ("general", "masking"): [1.0, 3.0, 2.0]})
     found = compute([cell(parts={"analyses": {"layers": layers}})], name="importance_trend")
     assert found.estimate == pytest.approx(-1.0)
+    assert found.beside[0].value == pytest.approx(0.5)
     with pytest.raises(InputError, match="no layer importances"):
         compute([cell()], name="importance_trend")
 
@@ -210,3 +225,70 @@ def test_selected_depth(cell):
     assert 0 < same.p_value(0.5) < 0.1
     with pytest.raises(InputError, match="different numbers of copies"):
         compute([*cells, with_layers(cell, 3, [], "base-3", (4, 5, 6))], name="selected_depth")
+
+
+def test_metric_agreement_is_without_the_first_layer(cell):
+    rng = np.random.default_rng(3)
+    cells, rhos, whole = [], [], []
+    for seed in range(3):
+        masking, gradient = ([9.0, *rng.normal(0, 1, 11)] for _ in range(2))
+        layers = probed({("general", "masking"): masking, ("general", "gradient"): gradient})
+        model = {"hash": f"base-{seed}"}
+        cells.append(cell("vanilla", seed, suite="pilot", parts={"analyses": {"layers": layers}, "model": model}))
+        rhos.append(stats.spearmanr(masking[1:], gradient[1:])[0])
+        whole.append(stats.spearmanr(masking, gradient)[0])
+    spec = {"name": "metric_agreement", "method": "vanilla", "corpus": "general"}
+    found = compute(cells, metric="gradient", **spec)
+    assert found.estimate == pytest.approx(np.mean(rhos))
+    assert found.p_value(0.0) == pytest.approx(stats.ttest_1samp(rhos, 0.0).pvalue)
+    assert found.beside[0].value == pytest.approx(np.mean(whole))
+    alone = compute(cells[:1], metric="gradient", **spec)
+    assert alone.p_value(0.0) == pytest.approx(stats.spearmanr(*_pair(cells[0])).pvalue, abs=0.05)
+    with pytest.raises(InputError, match="by fisher and masking"):
+        compute(cells, metric="fisher", **spec)
+
+
+def _pair(one):
+    return [probe.importance[1:] for probe in one.analyses.layers]
+
+
+def test_unit_spread_by_hand(cell):
+    """Layer 0: projections 1e-3 and 1e-1, two decades; layer 1: half a decade; norms are ten times as high."""
+    names = {"q": (0, False, 1e-3), "up": (0, False, 1e-1), "n": (0, True, 1.0)}
+    names |= {"q1": (1, False, 1e-2), "up1": (1, False, 1e-2 * 10**0.5), "n1": (1, True, 0.1), "dead": (1, False, 0.0)}
+    layer, norm, importance = (list(column) for column in zip(*names.values(), strict=True))
+    block = {"corpus": "general", "name": list(names), "layer": layer, "norm": norm, "importance": importance}
+    units = [block | {"elements": [1] * len(names)}]
+    cells = [cell("vanilla", s, parts={"analyses": {"units": units}, "model": {"hash": f"b{s}"}}) for s in range(2)]
+    found = compute(cells, name="unit_spread", method="vanilla", corpus="general")
+    assert (found.estimate, found.unit) == (pytest.approx(1.25), "decades")
+    assert found.untestable  # the two bases are alike: no spread
+    assert found.beside[0].value == pytest.approx((3 + 1) / 2)
+
+
+def overlaps(base, adapted):
+    rows = [("base", base), ("expanded", base), ("adapted", adapted)]
+    return {"overlaps": [{"layer": 4, "state": state, "overlap": value} for state, value in rows]}
+
+
+def test_activation_overlap_by_hand(cell):
+    values = {"adept": [(0.9, 0.8), (0.8, 0.6)], "full": [(0.9, 0.85), (0.8, 0.75)]}
+    cells = [
+        cell(method, seed, suite="pilot", parts={"analyses": overlaps(*pair)})
+        for method, pairs in values.items()
+        for seed, pair in enumerate(pairs)
+    ]
+    of_base = compute(cells, name="activation_overlap", reference="vanilla")
+    assert (of_base.estimate, len(of_base.cells)) == (pytest.approx(-15.0), 2)
+    of_full = compute(cells, name="activation_overlap", reference="full")
+    assert (of_full.estimate, len(of_full.cells)) == (pytest.approx(-10.0), 4)
+    assert of_full.p_value(0.0) == pytest.approx(stats.ttest_1samp([-5.0, -15.0], 0.0).pvalue)
+    with pytest.raises(InputError, match="no activations of the same layers"):
+        compute([cell("adept"), cell("full")], name="activation_overlap", reference="full")
+
+
+def test_probing_time_is_of_the_same_cells(cell):
+    cells = [cell(seed=seed, seconds=value) for seed, value in enumerate((25.0, 50.0))]  # 2.5 s of probing each
+    found = compute(cells, name="probe_time")
+    assert found.estimate == pytest.approx(np.sqrt(0.1 * 0.05))
+    assert found.p_value(0.1) == pytest.approx(stats.ttest_1samp(np.log([0.1, 0.05]), np.log(0.1)).pvalue)

@@ -22,7 +22,7 @@ def timing(example):
             "method": method,
             "device": "a device",
             "layers": 36,
-            "total_parameters": 100,
+            "total_parameters": 1_000_000 if shape == "lab" else 2_000_000_000,
             "trainable_parameters": 10,
             "settings": {"length": 8, "layers": method, **settings},
             "step_seconds": list(steps),
@@ -64,7 +64,8 @@ def test_the_ratio_and_its_interval_as_scipy(timing):
         ("llama3-8b", 0.4, REPRODUCED),
         ("qwen3-8b", 0.7, DIRECTION),
         ("qwen3-8b", 1.3, NOT),
-        ("lab", 0.4, DIRECTION),  # the bound is the paper's backbones'
+        ("olmo2-1b", 0.4, DIRECTION),  # the bound is the paper's backbones'
+        ("lab", 0.4, INCONCLUSIVE),  # too small for its seconds to be those of a language model
     ],
 )
 def test_the_verdict_by_the_written_rules(timing, shape, share, verdict):

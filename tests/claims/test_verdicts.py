@@ -94,3 +94,47 @@ def test_properties(estimate, half, wider, p, reported, asserts):
     more = verdict(**case, targets=[(reported + 5, (estimate - half, estimate + half))])
     order = [NOT, INCONCLUSIVE, DIRECTION, REPRODUCED]
     assert order.index(more) <= order.index(found)
+
+
+def ruling(low, high, p=0.5, unit="points", null=0.0, **evidence):
+    middle = (low + high) / 2
+    least = {"points": 1.0, "ratio": 1.1, "rho": 0.1}[unit]
+    return judge(
+        "greater",
+        null,
+        least,
+        "size",
+        Evidence(middle, (low, high), (low, high), p, **evidence),
+        unit=unit,
+    )
+
+
+@pytest.mark.parametrize(
+    ("unit", "null", "interval", "kind", "bound"),
+    [
+        ("points", 0.0, (-3.0, 4.5), "bounded", 4.5),
+        ("points", 0.0, (-9.9, 4.5), "bounded", 9.9),
+        ("points", 0.0, (-10.1, 4.5), "underpowered", None),
+        ("points", -1.0, (-3.0, 4.5), "bounded", 5.5),
+        ("ratio", 1.0, (0.8, 1.6), "bounded", 1.6),
+        ("ratio", 1.0, (0.6, 1.3), "bounded", 1 / 0.6),
+        ("ratio", 1.0, (0.4, 1.3), "underpowered", None),
+        ("rho", 0.0, (-0.3, 0.5), "bounded", 0.5),
+        ("rho", 0.0, (-0.3, 0.6), "underpowered", None),
+    ],
+)
+def test_kinds_of_inconclusive(unit, null, interval, kind, bound):
+    found = ruling(*interval, unit=unit, null=null)
+    assert (found.verdict, found.kind) == (INCONCLUSIVE, kind)
+    assert found.bound == (None if bound is None else pytest.approx(bound))
+
+
+def test_undecidable_goes_before_everything():
+    found = ruling(5.0, 9.0, p=0.0001, undecidable="the base is at chance")
+    assert (found.verdict, found.kind, found.rule) == (INCONCLUSIVE, "undecidable", "the base is at chance")
+
+
+def test_only_what_is_inconclusive_has_a_kind():
+    assert ruling(5.0, 9.0, p=0.001).kind is None
+    assert ruling(-0.5, 0.5).kind is None  # not reproduced: nothing worth speaking of
+    assert judge("greater", 0.0, 1.0, "size", Evidence(9.0, None, None, None, why="one seed")).kind == "underpowered"

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from adept_bench.claims.render import HEADER, by_preset, columns, counts, missing, notes
-from adept_bench.claims.verdicts import DIRECTION, INCONCLUSIVE, NO_DATA, NOT, REPRODUCED, VERDICTS
+from adept_bench.claims.verdicts import DIRECTION, INCONCLUSIVE, NO_DATA, NOT, REPRODUCED, VERDICTS, Kind
+from adept_bench.claims.wording import HEADER, beside_of, by_preset, columns, counted, kind_of, missing, notes, sections
 from adept_bench.report.markup import Safe, folded, items, join, paragraphs, table, tag
 from adept_bench.report.material import Material
 
@@ -16,8 +16,13 @@ MEANINGS = {
     "on the paper's own backbone, or the claim has no size",
     DIRECTION: "the claimed direction is established; the size falls short, or none may be compared here",
     NOT: "the opposite direction is established, or an effect worth speaking of is ruled out",
-    INCONCLUSIVE: "the results allow neither; with few seeds this is the rule where seeds differ",
+    INCONCLUSIVE: "the results allow neither, in one of three ways",
     NO_DATA: "the results that it needs are not there",
+}
+KINDS: dict[Kind, str] = {
+    "bounded": "no effect is larger than the size given, by the interval at the level of the claim's family",
+    "underpowered": "a large effect is not ruled out; one of the size given, or more, would be found in 80% of cases",
+    "undecidable": "no result of this preset could speak of it; the rule says why",
 }
 
 
@@ -25,13 +30,10 @@ def render(material: Material) -> Safe:
     """What the verdicts mean, then the claims of each preset: counts, tested claims, what has no data."""
     if not material.claims:
         return paragraphs("No claim of the paper has been evaluated; see what is missing.")
-    meanings = folded("What the verdicts mean", items(join([badge(one), f": {MEANINGS[one]}."]) for one in VERDICTS))
+    of_verdicts = [join([badge(one), f": {MEANINGS[one]}."]) for one in VERDICTS]
+    of_kinds = [f"inconclusive, {kind}: {meaning}." for kind, meaning in KINDS.items()]
+    meanings = folded("What the verdicts mean", items([*of_verdicts, *of_kinds]))
     return join([meanings, *(_preset(name, rows) for name, rows in by_preset(material.claims))])
-
-
-def verdict_counts(rows: Sequence[dict[str, Any]]) -> str:
-    """ "2 reproduced, 1 no data": the verdicts that occur."""
-    return ", ".join(f"{count} {verdict}" for verdict, count in counts(rows).items() if count)
 
 
 def badge(verdict: str) -> Safe:
@@ -40,26 +42,33 @@ def badge(verdict: str) -> Safe:
 
 
 def _preset(name: str, rows: list[dict[str, Any]]) -> Safe:
+    absent = [row for row in rows if row["verdict"] == NO_DATA]
+    return join(
+        [
+            tag("h3", f"Preset {name}"),
+            paragraphs(f"{len(rows)} claims: {counted(rows)}."),
+            *(_family(f"{title}, on {name}", mine) for title, mine in sections(rows)),
+            tag("div", items(notes(rows)), class_="notes"),
+            folded(f"{len(absent)} claims without data", items(missing(rows))) if absent else "",
+        ]
+    )
+
+
+def _family(title: str, rows: list[dict[str, Any]]) -> Safe:
     tested = [row for row in rows if row["verdict"] != NO_DATA]
+    if not tested:
+        return paragraphs(f"{title}: no data.")
     # the verdict beside the claim: on a phone the first two columns are what is seen
     header = [HEADER[0], HEADER[-1], *HEADER[1:-1], "results"]
     lines: list[Sequence[object]] = []
     for about, group in groupby(tested, key=lambda row: row["about"]):
         lines += [[about], *map(_line, group)]
-    return join(
-        [
-            tag("h3", f"Preset {name}"),
-            paragraphs(f"{len(rows)} claims: {verdict_counts(rows)}."),
-            table(f"Claims of the paper on {name}", header, lines, "words claims") if tested else "",
-            tag("div", items(notes(rows)), class_="notes"),
-            folded(f"{len(rows) - len(tested)} claims without data", items(missing(rows)))
-            if len(tested) < len(rows)
-            else "",
-        ]
-    )
+    return table(title, header, lines, "words claims")
 
 
 def _line(row: dict[str, Any]) -> list[object]:
-    claim, *values, verdict = columns(row)
-    ruled = join([badge(verdict), tag("br"), tag("span", row["rule"], class_="soft")])
-    return [claim, ruled, *values, str(row["cells"])]
+    claim, *values, _ = columns(row)
+    kind = f" {kind_of(row)}" if row["kind"] else ""
+    ruled = join([badge(row["verdict"]), kind, tag("br"), tag("span", row["rule"], class_="soft")])
+    more = [tag("span", f"; {one}" if index else one, class_="soft") for index, one in enumerate(beside_of(row))]
+    return [join([claim, tag("br"), *more]) if more else claim, ruled, *values, str(row["cells"])]

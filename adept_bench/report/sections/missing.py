@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from adept_bench.claims.render import by_preset
 from adept_bench.claims.verdicts import NO_DATA
+from adept_bench.claims.wording import by_preset
 from adept_bench.report.markup import Safe, items, join, paragraphs, tag
 from adept_bench.report.material import Material, Pair
 

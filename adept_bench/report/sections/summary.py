@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from adept_bench.analysis.paired import Estimate, group_mean, paired_difference
-from adept_bench.claims.render import by_preset, counts
 from adept_bench.claims.verdicts import VERDICTS
+from adept_bench.claims.wording import by_preset, counts
 from adept_bench.errors import InputError
 from adept_bench.report.markup import Safe, join, paragraphs, table
 from adept_bench.report.material import Material, Pair
