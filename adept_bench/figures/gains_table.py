@@ -37,13 +37,17 @@ def _row(found: Found, method: str) -> list[Value]:
     best = accuracy.best[method].acquisition if accuracy else None
     return [
         label(method),
-        _points(accuracy.mean if accuracy else None),
+        _points(_mean(accuracy)),
         *(_points(at.get(level)) for level in LEVELS),
-        _points(kept[STATEMENT].mean if kept[STATEMENT] else None),
-        _points(kept[LOSS].mean if kept[LOSS] else None, 1.0, 2),
-        _points(learned.mean if learned else None),
+        _points(_mean(kept[STATEMENT])),
+        _points(_mean(kept[LOSS]), 1.0, 2),
+        _points(_mean(learned)),
         NONE if best is None else f"{POINTS * best.value:.1f}",
     ]
+
+
+def _mean(one: Comparison | None) -> Difference | None:
+    return one.mean if one else None
 
 
 def _points(difference: Difference | None, factor: float = POINTS, digits: int = 1) -> str:

@@ -101,6 +101,7 @@ def test_set_takes_typed_values():
             "selection.method_grids.full=[1,2,3,4,5,6]",
             "tasks.groups.general=[arc_easy]",
             "tasks.groups.domain=[]",
+            "tasks.groups.general_statement=[]",
         ],
     )
     assert config.training.tokens == 100_000
