@@ -179,7 +179,7 @@ def _without_what_was_replaced(
         if not str(base["data"]["probe"]).startswith("tasks:"):  # benchmarks are probed whatever is replayed
             base["data"]["probe"] = None
     if new_model:
-        base["model"] |= {"revision": None, "trust_remote_code": False}
+        base["model"] |= {"revision": None, "trust_remote_code": False, "sha256": None}
     lines: list[str] = []
     if preset.world:
         if new_model and not new_model.startswith(f"{preset.world}:") and not keep_tasks:
