@@ -1,7 +1,7 @@
 """The header of a GGUF file: which family it holds, how its numbers are stored, and whether the file is whole.
 
-Read here and not with the package `gguf`, whose reader takes half a minute for a vocabulary, says nothing a user can
-act on of a damaged file, and does not see that the last tensor's end is missing. The format:
+Read here and not with the package `gguf`, whose reader makes objects of every word of the vocabulary (1.7 seconds for
+49,152 words; here, hundredths) and says nothing of a damaged file that a user can act on. The format:
 https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
 """
 

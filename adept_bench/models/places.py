@@ -29,7 +29,7 @@ def local_folder(source: str, option: str = "--model", sha256: str | None = None
     path = Path(source).expanduser()
     file = _gguf_file(path, option)
     if file is not None:
-        wheels.check_hash(source, known_file_hash(file), sha256)
+        wheels.check_hash(source, _hash(file, option), sha256)
         return ggufs.converted(file, option)
     if sha256 is not None:
         raise InputError(f"model.sha256: is the hash of a GGUF file, and {source} is none; leave it out")
@@ -76,7 +76,7 @@ def gguf_config(source: str, option: str = "--model", sha256: str | None = None)
             return None
         return ggufs.read_config(wheels.file_of(wanted, sha256, option), option)
     file = _gguf_file(Path(source).expanduser(), option)
-    if file is None or ggufs.is_converted(known_file_hash(file)):
+    if file is None or ggufs.is_converted(_hash(file, option)):
         return None
     return ggufs.read_config(file, option)
 
@@ -87,6 +87,13 @@ def _of_wheel(wanted: wheels.InWheel, option: str, sha256: str | None) -> Path:
         wheels.check_hash(wanted.source, known, sha256)
         return ggufs.conversion(known)
     return ggufs.converted(wheels.file_of(wanted, sha256, option), option)
+
+
+def _hash(file: Path, option: str) -> str:
+    try:
+        return known_file_hash(file)
+    except OSError as error:
+        raise InputError(f"{option}: cannot read {file}: {error.strerror or error}") from error
 
 
 def _gguf_file(path: Path, option: str) -> Path | None:
