@@ -21,6 +21,7 @@ from adept_bench.suite.workers import Job, Outcome, default_jobs, run_jobs
 
 if TYPE_CHECKING:
     from adept_bench.config.schema import RunConfig, SuiteVariant
+    from adept_bench.results.schema import Cell
     from adept_bench.results.store import Store
 
 UNTRAINED = "vanilla"
@@ -224,13 +225,27 @@ def _missing(
             missing.append(spec)
             continue
         kept += 1
-        if spec.other_rate is None and not cell.chosen:
-            assert spec.rate is not None
+        # a cell whose rate was chosen again says how
+        if (
+            spec.other_rate is None
+            and spec.rate
+            and (not cell.chosen or (movable and _told(cell) != _choice(spec.rate)))
+        ):
             store.settle(cell, spec.rate)
     if kept:
         hint = "--results DIR runs them elsewhere, --force again"
         reporter().log(f"{kept} of {len(specs)} cells have a valid result in {results} already ({hint})")
     return missing
+
+
+def _told(cell: Cell) -> dict[str, Any] | None:
+    return cell.learning_rate.model_dump(mode="json") if cell.learning_rate else None
+
+
+def _choice(rate: dict[str, Any]) -> dict[str, Any]:
+    from adept_bench.results.schema import LearningRateChoice
+
+    return LearningRateChoice.model_validate(rate).model_dump(mode="json")
 
 
 def _value(config: object, dotted: str) -> object:
