@@ -32,15 +32,15 @@ def gains_table(found: Found, methods: Sequence[str]) -> Table:
 def _row(found: Found, method: str) -> list[Value]:
     kept = {measure: found.get((measure, "acquisition"), {}).get(method) for measure in (ACCURACY, STATEMENT, LOSS)}
     learned = found.get((ACCURACY, "retention"), {}).get(method)
-    accuracy = kept[ACCURACY]
+    accuracy, statement, loss = (kept[measure] for measure in (ACCURACY, STATEMENT, LOSS))
     at = {level.share: difference for level, difference in accuracy.levels} if accuracy else {}
     best = accuracy.best[method].acquisition if accuracy else None
     return [
         label(method),
         _points(accuracy.mean if accuracy else None),
         *(_points(at.get(level)) for level in LEVELS),
-        _points(kept[STATEMENT].mean if kept[STATEMENT] else None),
-        _points(kept[LOSS].mean if kept[LOSS] else None, 1.0, 2),
+        _points(statement.mean if statement else None),
+        _points(loss.mean if loss else None, 1.0, 2),
         _points(learned.mean if learned else None),
         NONE if best is None else f"{POINTS * best.value:.1f}",
     ]
