@@ -9,6 +9,7 @@ from adept_bench import __version__
 from adept_bench.adapt.summary import lines
 from adept_bench.files import write_json, write_whole
 from adept_bench.models.folders import expansion_record, new_folder
+from adept_bench.models.places import on_hub_only
 
 if TYPE_CHECKING:
     from adept_bench.suite.inputs import Inputs
@@ -55,7 +56,10 @@ def stored_dtype(place: str, revision: str | None = None, trust_remote_code: boo
     import torch
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(place, revision=revision, trust_remote_code=trust_remote_code)
+    from adept_bench.models.places import local_folder
+
+    folder = local_folder(place)
+    config = AutoConfig.from_pretrained(folder or place, revision=revision, trust_remote_code=trust_remote_code)
     stored = getattr(config.get_text_config(), "dtype", None) or getattr(config, "dtype", None)
     if isinstance(stored, str):
         stored = getattr(torch, stored, None)
@@ -65,8 +69,7 @@ def stored_dtype(place: str, revision: str | None = None, trust_remote_code: boo
 def card(summary: dict[str, Any]) -> str:
     """The model card: what it is made of, what was measured, how to load it."""
     source = summary["model"]["source"]
-    local = Path(source).expanduser().exists()
-    front = "" if local else f"base_model: {source}\n"
+    front = f"base_model: {source}\n" if on_hub_only(source) else ""
     layers = summary["trained"]["expanded_layers"]
     copies = f"Copies stand after layers {', '.join(map(str, layers))} of the base.\n" if layers else ""
     measured = "\n".join(f"- {line}" for line in lines(summary))

@@ -97,7 +97,12 @@ def _run(spec: Spec, plan: Plan, choice: Choice | None, output: Path, work: Path
     corpora = ("domain", "general") if general else ("domain",)
     summary = {
         "method": spec.method,
-        "model": {"source": config.model.source, "revision": config.model.revision, "hash": inputs.model_hash},
+        "model": {
+            "source": config.model.source,
+            "revision": config.model.revision,
+            "hash": inputs.model_hash,
+            **inputs.model_details,
+        },
         "losses": {name: {"before": before[name], "after": after[name]} for name in corpora},
         "heldout_documents": {name: len(inputs.corpora[f"{name}_heldout"].texts) for name in corpora},
         "corpora": {name: inputs.training_texts[name].describe() for name in corpora},

@@ -8,7 +8,8 @@ from typing import Any
 
 def lines(summary: dict[str, Any]) -> list[str]:
     """A line each for what was gained, what was lost, what trained and what it cost."""
-    found = [_loss(name, pair, summary["heldout_documents"][name]) for name, pair in sorted(summary["losses"].items())]
+    losses = sorted(summary["losses"].items())
+    found = [*_base(summary), *(_loss(name, pair, summary["heldout_documents"][name]) for name, pair in losses)]
     if "general" not in summary["losses"]:
         found.append("general loss: not measured, since no probe corpus was given")
     trained, cost = summary["trained"], summary["cost"]
@@ -26,6 +27,14 @@ def lines(summary: dict[str, Any]) -> list[str]:
         f"{summary['training']['tokens']:,} tokens in {summary['training']['steps']:,} steps, {_memory(cost)}"
     )
     return found
+
+
+def _base(summary: dict[str, Any]) -> list[str]:
+    """That the base was a quantised file, where it was one."""
+    file = summary["model"].get("gguf")
+    if file is None:
+        return []
+    return [f"base: {file['quantisation']} GGUF, SHA-256 {file['sha256'][:16]}, converted to float32"]
 
 
 def _loss(name: str, pair: dict[str, float], documents: int) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adept_bench.cli.options import RevisionOption
+from adept_bench.cli.options import ModelOption, RevisionOption
 from adept_bench.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Select(StrEnum):
 
 
 def expand_command(
-    model: Annotated[str, typer.Option(help="Model folder or Hub id.", metavar="M")],
+    model: ModelOption,
     output: Annotated[Path, typer.Option(help="New or empty folder for the expanded checkpoint.", metavar="DIR")],
     layers: Annotated[str | None, typer.Option(help="Base layers to copy, from 0: 1,5.", metavar="I,J")] = None,
     select: Annotated[Select | None, typer.Option(help="Choose the layers instead of naming them.")] = None,

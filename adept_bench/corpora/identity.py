@@ -6,6 +6,7 @@ import hashlib
 import json
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ def known_file_hash(path: Path) -> str:
         pass  # never noted, or the note is damaged
     found = file_hash(path)
     if time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > SETTLED:
-        write_json(note, {"path": str(path), "state": state, "sha256": found})
+        with suppress(OSError):  # a cache that is full or read-only only costs time
+            write_json(note, {"path": str(path), "state": state, "sha256": found})
     return found
 
 

@@ -73,7 +73,7 @@ def _compare(path: Path, full: Path, measure: Measure, found: Found, notes: list
     for one in both:
         found.setdefault((measure, one.held), {})[path.method] = one
         where = f"{measure.name} at equal {one.held}"
-        notes += [f"{where}: {reason}" for reason in one.reasons]
+        notes += [f"{where}: {reason}" for reason in one.reasons if reason not in notes]
         notes += [f"{where}, {100 * at.share:.0f}%: {at.reason}" for at, _ in one.levels if at.reason]
 
 

@@ -32,18 +32,22 @@ def gains_table(found: Found, methods: Sequence[str]) -> Table:
 def _row(found: Found, method: str) -> list[Value]:
     kept = {measure: found.get((measure, "acquisition"), {}).get(method) for measure in (ACCURACY, STATEMENT, LOSS)}
     learned = found.get((ACCURACY, "retention"), {}).get(method)
-    accuracy, statement, loss = (kept[measure] for measure in (ACCURACY, STATEMENT, LOSS))
+    accuracy = kept[ACCURACY]
     at = {level.share: difference for level, difference in accuracy.levels} if accuracy else {}
     best = accuracy.best[method].acquisition if accuracy else None
     return [
         label(method),
-        _points(accuracy.mean if accuracy else None),
+        _points(_mean(accuracy)),
         *(_points(at.get(level)) for level in LEVELS),
-        _points(statement.mean if statement else None),
-        _points(loss.mean if loss else None, 1.0, 2),
-        _points(learned.mean if learned else None),
+        _points(_mean(kept[STATEMENT])),
+        _points(_mean(kept[LOSS]), 1.0, 2),
+        _points(_mean(learned)),
         NONE if best is None else f"{POINTS * best.value:.1f}",
     ]
+
+
+def _mean(one: Comparison | None) -> Difference | None:
+    return one.mean if one else None
 
 
 def _points(difference: Difference | None, factor: float = POINTS, digits: int = 1) -> str:

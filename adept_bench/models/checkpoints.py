@@ -1,4 +1,4 @@
-"""Checkpoints in: local folders and Hub ids, with errors a user can act on; and what identifies and sizes a model."""
+"""Checkpoints in, with errors a user can act on; and what identifies and sizes a model."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from adept_bench.errors import InputError, nearest, unknown_name
+from adept_bench.errors import InputError, unknown_name
 from adept_bench.files import cache_root, content_hash, file_hash, write_json
 from adept_bench.hub import reason
+from adept_bench.models import ggufs
 from adept_bench.models.anatomy import decoder_layers
 from adept_bench.models.onhub import on_hub
+from adept_bench.models.places import local_folder
 from adept_bench.progress import reporter
 from adept_bench.quiet import quiet_transformers
 from adept_bench.shortage import LOADING, is_shortage, shortage
@@ -44,7 +46,7 @@ def load_model(
     attn_implementation: str | None = None,
     option: str = "--model",
 ) -> Any:
-    """The causal language model at `source` (a local folder or a Hub id), in evaluation mode on `device`.
+    """The causal language model at `source` (see `places`), in evaluation mode on `device`.
 
     `dtype` "auto" keeps the checkpoint's. A local folder is never looked up on the network. Raises InputError, naming
     `option`, where the folder, its configuration or its weights are missing, damaged, pickled or not a causal LM, and
@@ -139,11 +141,13 @@ def stored_tokenizer(source: str, revision: str | None = None, trust_remote_code
 
 
 def model_hash(source: str, revision: str | None = None) -> str:
-    """What identifies a model by content: a hash of a folder's configuration, weights and tokenizer files, or
-    "hub:<id>@<commit>". Computed once per file version."""
+    """What identifies a model by content: a hash of a folder's configuration, weights and tokenizer files, or of a GGUF
+    file and the way it is converted, or "hub:<id>@<commit>". Computed once per file version."""
     folder = local_folder(source, "--model")
     if folder is None:
         return f"hub:{source}@{on_hub(source, revision).commit}"
+    if found := ggufs.origin(folder):
+        return ggufs.identity(found)
     _check_folder(folder, "--model")
     names = ["config.json", *_TOKENIZER_FILES]
     files = [folder / name for name in names if (folder / name).exists()] + sorted(folder.glob("*.safetensors"))
@@ -160,24 +164,6 @@ def model_facts(model: nn.Module) -> dict[str, Any]:
         "trainable_parameters": trainable,
         "trainable_fraction": trainable / total if total else 0.0,
     }
-
-
-def local_folder(source: str, option: str = "--model") -> Path | None:
-    """The folder that `source` names, or None for a Hub id. Raises InputError for a path that leads nowhere."""
-    path = Path(source).expanduser()
-    if path.is_dir():
-        return path.resolve()
-    if path.exists():
-        raise InputError(
-            f"{option}: {source} is a file; expected a model folder (config.json, *.safetensors) or a Hub id"
-        )
-    parts = source.split("/")
-    if source.startswith((".", "/", "~")) or len(parts) > 2 or not all(parts) or "\\" in source or " " in source:
-        siblings = [p.name for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
-        close = nearest(path.name, siblings)
-        hint = f"; did you mean {path.parent / close}?" if close else ""
-        raise InputError(f"{option}: {source} does not exist; expected a model folder or a Hub id{hint}")
-    return None
 
 
 def _check_folder(folder: Path, option: str) -> None:

@@ -19,6 +19,7 @@ from adept_bench.models.expansion import Expansion, expand
 from adept_bench.models.fetching import local_files
 from adept_bench.models.folders import expansion_record, free_output, new_folder
 from adept_bench.models.onelayer import NotStreamable
+from adept_bench.models.places import details, on_hub_only
 from adept_bench.models.sharded import expand_files, read_config
 from adept_bench.models.tensorfiles import Checkpoint, read_checkpoint
 from adept_bench.progress import reporter
@@ -122,7 +123,7 @@ def expand_checkpoint(
             raise InputError(f"--model: {source} cannot be expanded: the certificate fails at {failed}")
         proof = {"kind": kind, "chosen": why} | certificate
         record = expansion_record(expansion, base=source, base_hash=base_hash, selection=selection, certificate=proof)
-        write_json(temporary / "expansion.json", record)
+        write_json(temporary / "expansion.json", record | ({"base_details": file} if (file := details(folder)) else {}))
         write_whole(temporary / "README.md", _card(source, expansion, selection))
     return Exported(expansion, kind)
 
@@ -196,8 +197,7 @@ def _card(source: str, expansion: Expansion, selection: dict[str, Any]) -> str:
     pairs = ", ".join(
         f"{copy} (copy of {base})" for base, copy in zip(expansion.sources, expansion.copies, strict=True)
     )
-    local = Path(source).expanduser().exists()
-    front = "" if local else f"base_model: {source}\n"
+    front = f"base_model: {source}\n" if on_hub_only(source) else ""
     return f"""---
 library_name: transformers
 pipeline_tag: text-generation

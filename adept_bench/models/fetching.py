@@ -7,8 +7,8 @@ from pathlib import Path
 
 from adept_bench.errors import InputError
 from adept_bench.hub import reason
-from adept_bench.models.checkpoints import local_folder
 from adept_bench.models.onhub import OnHub, on_hub
+from adept_bench.models.places import local_folder
 from adept_bench.models.tensorfiles import INDEX, SINGLE
 from adept_bench.quiet import quiet_transformers
 
@@ -16,7 +16,7 @@ _BESIDE = ("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.py", "LICEN
 
 
 def local_files(source: str, revision: str | None = None, option: str = "--model") -> Path:
-    """The folder that holds the checkpoint `source`, a folder or a Hub id; a Hub model's files are fetched once.
+    """The folder that holds the checkpoint `source`; a Hub model's files are fetched once.
 
     Of a repository only configuration, tokenizer and the safetensors files that its index names are fetched, never
     pickled weights. Raises InputError, naming `option`.

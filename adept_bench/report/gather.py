@@ -51,7 +51,7 @@ def gather(results: Path, preset: str | None = None) -> Material:
     clock.lap("drawing")
     pairs = [_pair(cells, outcomes, lost.faults) for cells, outcomes in zip(by_key, drawn, strict=True)]
     clock.lap("comparing")
-    claims = lost.attempt(lambda: evaluate([file.cell for file in files if file.cell.chosen]), "the claims") or []
+    claims = lost.attempt(lambda: evaluate([file.cell for file in files]), "the claims") or []
     timings = {place: one for part in timed for place, one in zip(part.files, part.timings, strict=True)}
     claims += lost.attempt(lambda: evaluate_timings(timings), "the claim on training time, by timings") or []
     clock.lap("claims")

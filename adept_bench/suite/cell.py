@@ -211,7 +211,8 @@ def _untrained(spec: Spec, method: Method, base: BaseMeasurements, found: dict[s
 
 def _identity(spec: Spec) -> dict[str, Any]:
     model = spec.config.model
-    return {"source": model.source, "revision": model.revision, "hash": spec.inputs.model_hash}
+    found = {"source": model.source, "revision": model.revision, "hash": spec.inputs.model_hash}
+    return found | ({"details": spec.inputs.model_details} if spec.inputs.model_details else {})
 
 
 def _processes(spec: Spec) -> dict[str, Any]:

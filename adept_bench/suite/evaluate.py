@@ -147,7 +147,7 @@ def evaluate_model(config: RunConfig, *, seed: int = 0) -> dict[str, Any]:
     inputs = Inputs(config, seed)
     found = evaluate_all(inputs.load_base(), inputs, config.tasks.groups, "eval")
     return {
-        "model": {"source": config.model.source, "hash": inputs.model_hash},
+        "model": {"source": config.model.source, "hash": inputs.model_hash, **inputs.model_details},
         "suite": config.suite,
         "preset": config.preset,
         "data": data_identity(config.data),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adept_bench.errors import InputError
@@ -21,12 +22,17 @@ if TYPE_CHECKING:
 
 
 def model_place(model: ModelConfig, seed: int) -> str:
-    """The folder or Hub id to load: a lab base is resolved by the seed, since each seed has a base of its own."""
+    """The folder or Hub id to load: a lab base is resolved by the seed, since each seed has a base of its own; a GGUF
+    file is the folder that it is converted to. Raises InputError where it is not the one that the configuration means.
+    """
     if model.source.startswith(LAB):
         from adept_bench.lab.bases import folder
 
         return str(folder(model.source.removeprefix(LAB), seed))
-    return model.source
+    from adept_bench.models.places import details, local_folder
+
+    found = local_folder(model.source, sha256=model.sha256)
+    return str(found) if details(found) else model.source
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,13 @@ class Inputs:
         from adept_bench.models.checkpoints import model_hash
 
         return model_hash(self.place, self.config.model.revision)
+
+    @cached_property
+    def model_details(self) -> dict[str, Any]:
+        """What is recorded of the base model beside its hash: which GGUF file it was, where it was one."""
+        from adept_bench.models.places import details
+
+        return details(Path(self.place))
 
     @cached_property
     def tokenizer(self) -> Any:

@@ -101,6 +101,7 @@ def test_set_takes_typed_values():
             "selection.method_grids.full=[1,2,3,4,5,6]",
             "tasks.groups.general=[arc_easy]",
             "tasks.groups.domain=[]",
+            "tasks.groups.general_statement=[]",
         ],
     )
     assert config.training.tokens == 100_000
@@ -127,7 +128,8 @@ def test_another_model_leaves_the_lab_tasks_out(said):
 
 def test_another_domain_corpus_leaves_the_domain_tasks_out(said):
     config = resolve("medical", overrides=["data.domain=mine.txt"])
-    assert list(config.tasks.groups) == list(config.tasks.validation) == ["general"]
+    assert list(config.tasks.groups) == ["general", "general_statement"]
+    assert list(config.tasks.validation) == ["general"]
     assert config.data.domain_heldout is None
     assert config.data.general_heldout == "lab:general-heldout"
     assert config.data.probe == "lab:probe"

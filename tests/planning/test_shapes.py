@@ -15,17 +15,19 @@ from adept_bench.planning.architectures import ARCHITECTURES, config_of
 from adept_bench.planning.shapes import PlanContext
 from adept_bench.training.cost import recomputed_flops, train_flops
 
-# numbers of parameters as published: Qwen3 technical report (1.7B, 4.0B, 8.2B) and the Hub's model cards
+# numbers of parameters as published: Qwen3 technical report (1.7B, 4.0B, 8.2B) and the Hub's model cards; of SmolLM2
+# those that its GGUF file holds
 PUBLISHED = {
     "Qwen3-1.7B-Base": 1_720_574_976,
     "Qwen3-4B-Base": 4_022_468_096,
     "Qwen3-8B-Base": 8_190_735_360,
     "Meta-Llama-3-8B": 8_030_261_248,
+    "SmolLM2-135M": 134_515_008,
 }
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_the_papers_models_have_the_published_number_of_parameters(name):
+def test_known_models_have_the_published_number_of_parameters(name):
     config, source = config_of(ModelConfig(source=f"org/{name}"))
     assert name in source
     assert sum(p.numel() for p in base_shape(config).parameters()) == PUBLISHED[name]
