@@ -29,15 +29,16 @@ def attained(across: Array, up: Array, levels: Array) -> Array:
 
 def _highest(across: Array, up: Array, levels: Array) -> Array:
     """`attained` of [paths, points] at [paths, levels]; minus infinity where a path never gets there."""
-    highest = np.where(across[:, :1] >= levels, up[:, :1], -np.inf)
+    reached = across[:, :1] >= levels
+    highest = np.where(reached, up[:, :1], -np.inf)
     for end in range(1, across.shape[1]):
         start_x, end_x, start_y, end_y = (values[:, place, None] for values in (across, up) for place in (end - 1, end))
-        reached = end_x >= levels
+        before, reached = reached, end_x >= levels
         np.maximum(highest, np.where(reached, end_y, -np.inf), out=highest)
         run = np.where(start_x == end_x, 1.0, end_x - start_x)  # not crossed then
         on_line = (levels - start_x) * ((end_y - start_y) / run)
         on_line += start_y
-        on_line[(start_x >= levels) == reached] = -np.inf  # the line does not cross the level
+        np.copyto(on_line, -np.inf, where=before == reached)  # the line does not cross the level
         np.maximum(highest, on_line, out=highest)
     return highest
 

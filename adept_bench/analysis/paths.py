@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -47,6 +48,8 @@ class Path:
     """By seed: the base's cell, then one a rate."""
     notes: tuple[str, ...] = ()
     """Seeds that are left out, and why."""
+    read: dict[tuple[object, ...], Coordinate] = field(default_factory=dict, compare=False, repr=False)
+    """Its coordinates as far as they have been read: one path is compared with many others."""
 
     def of_seeds(self, seeds: Sequence[int]) -> list[Cell]:
         """All cells of these seeds."""
@@ -112,6 +115,8 @@ class Coordinate:
     items: list[Array]
     """Of each task (corpus) [seeds, points, items]; their means over items average to `values`. Empty where the cells
     do not have single documents."""
+    drawn: dict[tuple[object, ...], Array] = field(default_factory=dict, compare=False, repr=False)
+    """Of replicates over items, as far as they have been made (`resampled`)."""
 
 
 @dataclass(frozen=True)
@@ -144,14 +149,15 @@ def _scores(paths: Sequence[Path], seeds: Sequence[int], group: str, together: S
     names = group_tasks(together, group)
     if not names:
         raise InputError(f"{label(together[0])}: no task of group {group!r}; there are {sorted(together[0].groups)}")
-    found = []
-    for path in paths:
-        tasks = [
-            np.array([[cell.tasks[name].items for cell in path.cells[seed]] for seed in seeds], dtype=np.float64)
-            for name in names
-        ]
-        found.append(Coordinate(np.mean([task.mean(axis=-1) for task in tasks], axis=0), tasks))
-    return found
+    return [_read(path, ("scores", *names, *seeds), partial(_score, path, seeds, names)) for path in paths]
+
+
+def _score(path: Path, seeds: Sequence[int], names: Sequence[str]) -> Coordinate:
+    tasks = [
+        np.array([[cell.tasks[name].items for cell in path.cells[seed]] for seed in seeds], dtype=np.float64)
+        for name in names
+    ]
+    return Coordinate(np.mean([task.mean(axis=-1) for task in tasks], axis=0), tasks)
 
 
 def _losses(paths: Sequence[Path], seeds: Sequence[int], corpus: str, together: Sequence[Cell]) -> list[Coordinate]:
@@ -163,10 +169,18 @@ def _losses(paths: Sequence[Path], seeds: Sequence[int], corpus: str, together: 
             f"{together[0].preset}/{together[0].suite}: held-out losses on {corpus!r} of {min(sizes - {0})} and "
             f"{max(sizes)} documents; expected the same ones"
         )
-    found = []
-    for path in paths:
-        rows = [[cell.losses[corpus] for cell in path.cells[seed]] for seed in seeds]
-        values = -np.array([[pair.after for pair in row] for row in rows])
-        documents = [] if 0 in sizes else [-np.array([[pair.documents for pair in row] for row in rows])]
-        found.append(Coordinate(values, documents))
-    return found
+    by_document = 0 not in sizes
+    key = ("losses", corpus, by_document, *seeds)
+    return [_read(path, key, partial(_loss, path, seeds, corpus, by_document)) for path in paths]
+
+
+def _loss(path: Path, seeds: Sequence[int], corpus: str, by_document: bool) -> Coordinate:
+    rows = [[cell.losses[corpus] for cell in path.cells[seed]] for seed in seeds]
+    values = -np.array([[pair.after for pair in row] for row in rows])
+    return Coordinate(values, [-np.array([[pair.documents for pair in row] for row in rows])] if by_document else [])
+
+
+def _read(path: Path, key: tuple[object, ...], make: Callable[[], Coordinate]) -> Coordinate:
+    if key not in path.read:
+        path.read[key] = make()
+    return path.read[key]

@@ -6,7 +6,6 @@ needs none: each seed has its own value, and Student's t is of their spread, as 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -27,8 +26,8 @@ def redrawn(paths: Aligned) -> list[tuple[Array, Array]] | None:
     if not all(coordinate.items for side in sides for coordinate in side):
         return None
     sizes = tuple(task.shape[-1] for coordinate in sides[0] for task in coordinate.items)
-    weights, first = draws(sizes), len(sides[0][0].items)
-    return [(_means(across, weights[:first]), _means(up, weights[first:])) for across, up in sides]
+    first = len(sides[0][0].items)
+    return [(_means(across, sizes, 0), _means(up, sizes, first)) for across, up in sides]
 
 
 @lru_cache(maxsize=8)
@@ -38,12 +37,17 @@ def draws(sizes: tuple[int, ...]) -> list[Array]:
     return [rng.multinomial(size, np.full(size, 1 / size), REPLICATES) / size for size in sizes]
 
 
-def _means(coordinate: Coordinate, weights: Sequence[Array]) -> Array:
-    tasks = [
-        (drawn @ task.reshape(-1, task.shape[-1]).T).reshape(-1, *task.shape[:-1])
-        for drawn, task in zip(weights, coordinate.items, strict=True)
-    ]
-    return np.mean(tasks, axis=0)
+def _means(coordinate: Coordinate, sizes: tuple[int, ...], first: int) -> Array:
+    """Of each replicate; the coordinate's tasks have the draws from `first` on."""
+    key = (sizes, first)
+    if key not in coordinate.drawn:
+        weights = draws(sizes)[first : first + len(coordinate.items)]
+        tasks = [
+            (drawn @ task.reshape(-1, task.shape[-1]).T).reshape(-1, *task.shape[:-1])
+            for drawn, task in zip(weights, coordinate.items, strict=True)
+        ]
+        coordinate.drawn[key] = np.mean(tasks, axis=0)
+    return coordinate.drawn[key]
 
 
 def added(coordinate: Coordinate) -> float:

@@ -25,12 +25,16 @@ proportions), so that a difference of no item in 300 does not pass for certainty
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import special
+
+from adept_bench.analysis.roots import root
 
 Array = NDArray[np.float64]
 # The part with more degrees of freedom is integrated over on a normal scale, the heavier tail of the other is exact:
@@ -67,23 +71,32 @@ class Spread:
         if heavy == 0.0 or light == 0.0:
             df, error = (light_df, light) if heavy == 0.0 else (heavy_df, heavy)
             return lambda distance: min(2 * float(special.stdtr(df, -distance / error)), 1.0)
-        points = -np.sign(NORMAL) * special.stdtrit(light_df, special.ndtr(-np.abs(NORMAL))) * (light / heavy)
+        points = _quantiles(light_df) * (light / heavy)
         # the sum is symmetric: twice one side
         return lambda distance: min(2 * float(special.stdtr(heavy_df, points - distance / heavy) @ WEIGHTS), 1.0)
 
     def half_width(self, level: float = 0.95) -> float:
         """Half the width of the interval that covers the true mean with probability `level`."""
         errors = [(self.seed_error, self.seed_df), (self.item_error, self.item_df)]
+        beyond = 1 - level
         # where the sum goes beyond this, one of its parts goes beyond its own share, which each does with half the tail
-        reach = sum(float(special.stdtrit(df, 1 - (1 - level) / 4)) * error for error, df in errors)
+        reach = sum(float(special.stdtrit(df, 1 - beyond / 4)) * error for error, df in errors)
         if reach == 0.0:
             return 0.0
+        # and it varies no less than either part; with a margin for the steps that the points of `_tails` make
+        least = max(float(special.stdtrit(df, 1 - beyond / 2)) * error for error, df in errors)
         tails = self._tails()
-        return float(optimize.brentq(lambda width: tails(width) - (1 - level), 0.0, 1.01 * reach, rtol=1e-6))
+        return root(lambda width: math.log(tails(width) / beyond), 0.9 * least, 1.01 * reach)
 
     def p_value(self) -> float:
         """Two-sided p-value of the hypothesis that the true mean is 0."""
         return self.tail(abs(self.mean))
+
+
+@lru_cache(maxsize=256)
+def _quantiles(df: float) -> Array:
+    """Student's t where a normal variable is at NORMAL."""
+    return np.asarray(-np.sign(NORMAL) * special.stdtrit(df, special.ndtr(-np.abs(NORMAL))))
 
 
 def of_items(tasks: Sequence[Array]) -> Spread:

@@ -13,7 +13,7 @@ from adept_bench.analysis.paths import ACCURACY, LOSS, STATEMENT, Path, path_of
 from adept_bench.analysis.paths import Measure as Coordinates
 from adept_bench.claims.finding import Beside, Finding, Span, UndecidableError
 from adept_bench.claims.ledger import Measure
-from adept_bench.claims.sides import ONE_SEED, Sides
+from adept_bench.claims.sides import ONE_SEED, Sides, Whole
 from adept_bench.errors import InputError
 
 BASE, FULL = "vanilla", "full"
@@ -43,7 +43,10 @@ def _compared(compare: Compare, sides: Sides, measure: Measure) -> Finding:
 
 
 def _path(sides: Sides, method: str) -> Path:
-    return path_of([*sides[BASE], *sides[method]], method)
+    made = sides.paths if isinstance(sides, Whole) else {}
+    if method not in made:
+        made[method] = path_of([*sides[BASE], *sides[method]], method)
+    return made[method]
 
 
 def _full(sides: Sides) -> Path | None:

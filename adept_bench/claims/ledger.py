@@ -197,10 +197,11 @@ class Claim(Entry):
 
     def told_for(self, method: str) -> Claim:
         """The same claim of another method: secondary, without the paper's numbers, which are of its own."""
+        named = "ADEPT" in self.statement
         return self.model_copy(
             update={
                 "id": f"{self.id}.{method}",
-                "statement": f"the same with {method}",
+                "statement": self.statement.replace("ADEPT", method) if named else f"{self.statement} ({method})",
                 "measure": self.measure.model_copy(update={"method": method}),
                 "family": self.family if self.family == "exact" else "secondary",
                 "also": [],

@@ -11,8 +11,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
+from adept_bench.analysis.roots import root
 from adept_bench.analysis.spread import Array, Spread
 
 POWER = 0.8
@@ -35,7 +36,7 @@ def smallest_effect(spread: Spread, level: float, wanted: float = POWER) -> floa
         return _found(widths, error, effect) - wanted
 
     highest = float(widths.max()) + 4 * error
-    return float(optimize.brentq(short, 0.0, highest, rtol=1e-4))
+    return root(short, 0.0, highest, 1e-4)
 
 
 def _half_widths(spread: Spread, level: float) -> Array:

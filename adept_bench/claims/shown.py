@@ -9,7 +9,7 @@ from adept_bench.claims.conditions import undecidable
 from adept_bench.claims.finding import Finding, UndecidableError
 from adept_bench.claims.ledger import PATHS, Claim, Conditions, Ledger
 from adept_bench.claims.measures import MEASURES
-from adept_bench.claims.sides import Sides
+from adept_bench.claims.sides import Sides, Whole
 from adept_bench.config.names import RESERVED_METHODS
 from adept_bench.errors import InputError
 from adept_bench.results.schema import Cell
@@ -58,7 +58,7 @@ def _suites(cells: Sequence[Cell]) -> dict[str, Suite]:
         every.setdefault(cell.method, []).append(cell)
         if cell.chosen:
             chosen.setdefault(cell.method, []).append(cell)
-    return {name: Suite(*sides) for name, sides in found.items()}
+    return {name: Suite(chosen, Whole(every)) for name, (chosen, every) in found.items()}
 
 
 def _also(claim: Claim, suites: Mapping[str, Suite]) -> list[Claim]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from adept_bench.analysis.paths import Path
 from adept_bench.analysis.protocol import pair_seeds
 from adept_bench.claims.ledger import Measure
 from adept_bench.errors import InputError
@@ -11,6 +12,14 @@ from adept_bench.results.schema import Cell
 
 Sides = Mapping[str, Sequence[Cell]]
 ONE_SEED = "one seed: nothing is known of the spread over seeds"
+
+
+class Whole(dict[str, Sequence[Cell]]):
+    """Cells of all rates by method, with the paths made of them: one path is compared with many others."""
+
+    def __init__(self, cells: Sides) -> None:
+        super().__init__(cells)
+        self.paths: dict[str, Path] = {}
 
 
 def side(sides: Sides, method: str) -> tuple[Cell, ...]:

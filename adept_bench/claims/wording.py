@@ -69,7 +69,7 @@ def columns(row: Row) -> list[str]:
     """The row's cells under `HEADER`."""
     estimate = row["estimate"]
     return [
-        f"… {row['statement']}" if row["variant_of"] else row["statement"],
+        row["statement"],
         "\n".join(_paper(row)),
         _interval(row["unit"], estimate) if estimate else NONE,
         str(len(row["seeds"])) if row["seeds"] else NONE,
@@ -165,7 +165,7 @@ def beside_of(row: Row) -> list[str]:
 
 def _paper(row: Row) -> list[str]:
     if row["variant_of"]:
-        return ["as above"]
+        return [f"{row['where']}: as for ADEPT"]
     numbers = [_reported(row, one) for one in row["paper"]]
     if row["asserts"] == "direction":
         numbers = ["a direction", *numbers]

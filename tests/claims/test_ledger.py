@@ -122,6 +122,7 @@ def test_a_claim_told_for_another_method():
     claim = next(one for one in load_ledger().claims if one.family == "primary")
     told = claim.told_for("adept-probe-text")
     assert (told.id, told.family, told.variant_of) == (f"{claim.id}.adept-probe-text", "secondary", claim.id)
+    assert told.statement == claim.statement.replace("ADEPT", "adept-probe-text")
     assert told.measure.methods == ("adept-probe-text", "full")
     assert (told.paper, told.also, told.direction) == ([], [], claim.direction)
 
