@@ -33,7 +33,7 @@ def test_seven_methods_in_two_workers_then_nothing_left_to_do(tmp_path):
     cells = {cell.method: cell for cell in Store(tmp_path / "results").load_all()}
     for method in CORE_METHODS:
         assert method in first.stdout
-        assert set(cells[method].groups) == {"general", "domain", "domain_known"}
+        assert set(cells[method].groups) == {"general", "general_statement", "domain", "domain_known"}
         assert cells[method].tasks["lab_general"].items_hash == cells["vanilla"].tasks["lab_general"].items_hash
     assert cells["vanilla"].groups["general"] > 0.8
     stamps = [file.stat().st_mtime_ns for file in files]

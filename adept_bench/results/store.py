@@ -95,9 +95,9 @@ class Store:
         suite: str,
         method: str,
         seed: int,
-        rate: float | None = None,
-        *,
         config_hash: str | None = None,
+        *,
+        rate: float | None = None,
     ) -> Cell | None:
         """The stored cell, or None where there is none.
 
@@ -123,7 +123,7 @@ class Store:
 
     def at_rate(self, preset: str, suite: str, method: str, seed: int, rate: float | None) -> Cell | None:
         """The stored cell of this learning rate, be it the chosen one's or another's; None where there is none."""
-        other = self.valid(preset, suite, method, seed, rate) if rate is not None else None
+        other = self.valid(preset, suite, method, seed, rate=rate) if rate is not None else None
         if other is not None:
             return other
         cell = self.valid(preset, suite, method, seed)

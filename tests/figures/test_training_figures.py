@@ -157,7 +157,7 @@ def test_a_cell_without_its_curve_is_named() -> None:
 
 def test_the_map_shows_every_stored_scale(stored: list[Cell]) -> None:
     drawing = drawn(unit_rates.draw, stored)
-    adept = [one for one in stored if one.method == "adept"]
+    adept = [one for one in stored if one.training.refreshes]
     for one, axes in zip(adept, drawing.figure.axes, strict=False):  # type: ignore[union-attr]
         shown = np.asarray(axes.collections[0].get_array()).reshape(22, 4)
         scales = np.array([refresh.lr_scale for refresh in one.training.refreshes]).T

@@ -14,7 +14,7 @@ from adept_bench.results.store import Store
 from adept_bench.suite.evaluate import check_tasks, data_hashes, evaluation_key
 from adept_bench.suite.inputs import Inputs
 
-OLD_KEY = {"groups", "items", "definitions", "num_fewshot", "limit", "heldout", "max_length", "versions"}
+OLD_KEY = {"groups", "items", "definitions", "num_fewshot", "limit", "documents", "max_length", "versions"}
 
 
 def configuration(tiny_model: Path, texts: tuple[Path, Path], *settings: str):
