@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from adept_bench.config.names import CORE_METHODS
 from adept_bench.results.compact import compact_training
 from adept_bench.results.schema import Cell
 from adept_bench.results.store import Store
 
 ROOT = Path(__file__).parents[2]
 STORED = ROOT / "results" / "lab" / "medical"
+WHOLE = ROOT / "results" / "lab-redundant" / "medical"  # every core method under the same seeds
 
 
 @pytest.fixture(scope="session")
@@ -51,8 +53,9 @@ def invented(example: Callable[..., dict[str, Any]]) -> Callable[..., list[Cell]
 
 @pytest.fixture(scope="session")
 def stored() -> list[dict[str, Any]]:
-    """The first three seeds of the committed results of lab/medical, as plain JSON."""
-    return [json.loads(path.read_text()) for path in sorted(STORED.glob("*-seed[012].json")) if "@" not in path.name]
+    """The first three seeds of the committed results of lab-redundant/medical, core methods, as plain JSON."""
+    paths = sorted(WHOLE.glob("*-seed[012].json"))
+    return [json.loads(path.read_text()) for path in paths if path.name.rpartition("-seed")[0] in CORE_METHODS]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from adept_bench.config.names import CORE_METHODS
 from adept_bench.results.schema import Cell, CurvePoint, Variant
 from adept_bench.results.store import Store
 
@@ -30,7 +31,8 @@ PARTS = ("adept", "adept-no-stage1", "adept-no-stage2", "adept-uniform-expansion
 
 def stored(suite: str = "medical", seeds: Sequence[int] = (0, 1, 2)) -> list[Cell]:
     """The lab's stored cells."""
-    return [cell for cell in Store(RESULTS).load_all("lab", suite) if cell.seed in seeds]
+    cells = Store(RESULTS).load_all("lab", suite)
+    return [cell for cell in cells if cell.seed in seeds and (suite != "medical" or cell.method in CORE_METHODS)]
 
 
 def answers(cell: Cell, better: float, name: str) -> Cell:
