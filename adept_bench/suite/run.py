@@ -163,6 +163,11 @@ def check_processes(config: RunConfig, jobs: int | None) -> None:
         raise InputError(f"--jobs: {jobs}; expected 1, as {size} processes of a launcher work on each cell together")
     share_of(config.training, size)
     strategy = strategy_of(config.training)
+    if strategy != DDP and config.training.evaluate_every:
+        raise InputError(
+            f"training.evaluate_every: {config.training.evaluate_every} is not to be had of weights in shards; "
+            f"expected none with {strategy}, or ddp"
+        )
     if strategy != DDP and config.training.optimizer != "adamw":
         raise InputError(
             f"training.optimizer: {config.training.optimizer} is not known to work on weights in shards; "

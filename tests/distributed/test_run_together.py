@@ -17,7 +17,7 @@ def _cells(results):
 
 def _numbers(cell):
     """What a cell measured, as one flat mapping of numbers."""
-    rows = {f"loss {name} {when}": value for name, pair in cell["losses"].items() for when, value in pair.items()}
+    rows = {f"loss {name} {when}": pair[when] for name, pair in cell["losses"].items() for when in ("before", "after")}
     rows |= {f"step {point['step']}": point["loss"] for point in cell["training"]["curve"]}
     for refresh in cell["training"]["refreshes"]:
         for column in ("importance", "lr_scale"):
@@ -62,6 +62,8 @@ def test_two_processes_write_each_cell_once_and_as_one_process(
         assert cell["config_hash"] == alone[name]["config_hash"]
         assert len(_numbers(cell)) == (4 if cell["method"] == "vanilla" else 4 + 8 + 3 * 2 * 22 + 4)
         assert _numbers(cell) == pytest.approx(_numbers(alone[name]), abs=2e-5)
+        for corpus, pair in cell["losses"].items():
+            assert pair["documents"] == pytest.approx(alone[name]["losses"][corpus]["documents"], abs=2e-5)
     adept = cells["adept-seed0.json"]
     assert adept["training"]["details"]["frozen_identical"] is True
     assert adept["certificate"]["logits_equal"] is True
