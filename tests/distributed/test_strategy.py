@@ -155,7 +155,7 @@ def test_what_processes_cannot_do_is_refused_before_the_work(monkeypatch):
     for kind in ("fsdp2", "zero2"):
         measured = [f"training.distributed={kind}", "training.evaluate_every=50"]
         with pytest.raises(InputError, match=rf"training.evaluate_every: 50 .* expected none with {kind}"):
-            check_processes(resolve("medical", "lab", overrides=measured), None)
+            run.check_processes(resolve("medical", overrides=measured), None)
         sharded = [f"training.distributed={kind}", "training.optimizer=adamw-8bit"]
         with pytest.raises(InputError, match=rf"training.optimizer: adamw-8bit .* expected adamw with {kind}"):
             run.check_processes(resolve("medical", overrides=sharded), None)
