@@ -11,8 +11,8 @@ from adept_bench.analysis.paths import MEASURES, Measure, Path
 from adept_bench.analysis.spread import Array
 from adept_bench.figures.base import Drawing, FigureKind, MissingError, Table, Value
 from adept_bench.figures.dots import seeds_differ, sources
-from adept_bench.figures.paths import ACROSS, FULL, TITLES, UP, Curve, curve, has, is_core, paths_in, shown
-from adept_bench.figures.style import GREY, INK, clean, heading, label, new_figure
+from adept_bench.figures.paths import ACROSS, BASE_MARK, FULL, TITLES, UP, Curve, curve, has, is_core, paths_in, shown
+from adept_bench.figures.style import GREY, clean, heading, label, new_figure
 from adept_bench.figures.variants import Look, looks
 from adept_bench.results.schema import Cell
 
@@ -155,7 +155,7 @@ def _path(axes: Axes, measure: Measure, one: Curve, look: Look) -> None:
     ring = one.ringed
     if max(one.chosen):
         axes.plot(across[ring], up[ring], **_ring(look.colour), zorder=4)
-    axes.plot(across[0], up[0], marker="x", color=INK, markersize=7, markeredgewidth=1.6, zorder=5)
+    axes.plot(across[0], up[0], **BASE_MARK, zorder=5)
 
 
 def _ring(colour: Any) -> dict[str, Any]:
@@ -175,7 +175,7 @@ def _handles(axes: Axes, paths: dict[str, Path], lines: dict[str, Look]) -> list
         Line2D([], [], color=look.colour, linestyle=look.line, marker=look.marker, markersize=5, label=label(method))
         for method, look in ((method, lines[method]) for method in paths)
     ]
-    base = Line2D([], [], color=INK, marker="x", linestyle="none", markersize=7, markeredgewidth=1.6, label="base")
+    base = Line2D([], [], **BASE_MARK, linestyle="none", label="base")
     return [*named, base, Line2D([], [], **_ring(GREY), label="chosen rate")]
 
 

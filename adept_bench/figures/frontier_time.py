@@ -14,8 +14,8 @@ from adept_bench.analysis.spread import Array
 from adept_bench.figures.base import Drawing, FigureKind, MissingError, Table, Value
 from adept_bench.figures.dots import seeds_differ, sources
 from adept_bench.figures.frontier import loss_axes
-from adept_bench.figures.paths import ACROSS, UP, is_core, shown
-from adept_bench.figures.style import INK, clean, heading, label, new_figure
+from adept_bench.figures.paths import ACROSS, BASE_MARK, UP, is_core, shown
+from adept_bench.figures.style import clean, heading, label, new_figure
 from adept_bench.figures.variants import Look, by_method, looks
 from adept_bench.results.schema import Cell
 
@@ -128,7 +128,7 @@ def _line(axes: Axes, measure: Measure, track: Track, look: Look) -> None:
         zorder=4,
     )
     if from_base:
-        axes.plot(across[0], up[0], marker="x", color=INK, markersize=7, markeredgewidth=1.6, zorder=5)
+        axes.plot(across[0], up[0], **BASE_MARK, zorder=5)
 
 
 def _handles(methods: Sequence[str], lines: dict[str, Look]) -> list[Any]:
@@ -138,7 +138,7 @@ def _handles(methods: Sequence[str], lines: dict[str, Look]) -> list[Any]:
         Line2D([], [], color=look.colour, linestyle=look.line, marker=look.marker, markersize=6, label=label(method))
         for method, look in ((method, lines[method]) for method in methods)
     ]
-    base = Line2D([], [], color=INK, marker="x", linestyle="none", markersize=7, markeredgewidth=1.6, label="base")
+    base = Line2D([], [], **BASE_MARK, linestyle="none", label="base")
     return [*named, base]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,13 +15,15 @@ from adept_bench.analysis.paths import ACCURACY, BASE, LOSS, MEASURES, STATEMENT
 from adept_bench.analysis.spread import Array
 from adept_bench.errors import InputError
 from adept_bench.figures.base import MissingError
-from adept_bench.figures.style import COLOURS
+from adept_bench.figures.style import COLOURS, INK
 from adept_bench.figures.variants import POINTS, by_method
 from adept_bench.results.schema import Cell
 
 TEXT_PROBE = "adept-probe-text"
 """The other of ADEPT's two probes: shown beside the core methods."""
 FULL = "full"
+BASE_MARK: dict[str, Any] = {"color": INK, "marker": "x", "markersize": 7, "markeredgewidth": 1.6}
+"""How a path's beginning is marked, in the picture and in its legend."""
 TITLES = {
     ACCURACY: "accuracy",
     STATEMENT: "recall of general facts as statements",

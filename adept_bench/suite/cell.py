@@ -10,7 +10,6 @@ from adept_bench.distributed.group import from_main, group
 from adept_bench.distributed.strategy import launcher, share_of, strategy_of
 from adept_bench.files import content_hash
 from adept_bench.results.compact import rounded
-from adept_bench.results.schema import cell_stem
 from adept_bench.suite import machine
 from adept_bench.suite.analyses import of_base, of_trained
 from adept_bench.suite.base import BaseMeasurements
@@ -56,9 +55,9 @@ class Spec:
         return None if self.rate is None or self.rate.get("chosen", True) else float(self.rate["value"])
 
     @property
-    def stem(self) -> str:
-        """The name of its result file, without the ending."""
-        return cell_stem(self.method, self.seed, self.other_rate)
+    def point(self) -> tuple[str, int, float | None]:
+        """Method, seed and learning rate, whichever of its names the result has."""
+        return self.method, self.seed, float(self.rate["value"]) if self.rate else None
 
     @property
     def inputs(self) -> Inputs:

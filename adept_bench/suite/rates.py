@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from adept_bench.errors import InputError, nearest
 from adept_bench.files import write_json
-from adept_bench.progress import reporter
 from adept_bench.suite.texts import data_identity
 
 if TYPE_CHECKING:
@@ -144,8 +143,8 @@ def learning_rate(
 
     In this order: `training.learning_rate`; what --select-lr stored in the results folder; what ships with the
     package; the middle of the grid. Stored choices count for the same model and corpora; where the budget or an option
-    differs from the one they were made under, the log and the result (`differs`) say so. Trials of other seeds than
-    `seed` choose, where there are any. `config` is the suite's; `of` and `settings` are a variant's: its own trials
+    differs from the one they were made under, `reservation` and the result (`differs`) say so. Trials of other seeds
+    than `seed` choose, where there are any. `config` is the suite's; `of` and `settings` are a variant's: its own trials
     choose, and no other method's.
     """
     if config.training.learning_rate is not None:
@@ -169,8 +168,6 @@ def learning_rate(
         if any(name.startswith(_DECISIVE) for name in differing) or entry.get("settings", {}) != (settings or {}):
             continue
         choice = choose(entry["trials"], seed)
-        if differing:
-            reporter().log(f"{method}: learning rate {choice['chosen']:g} was chosen with other {', '.join(differing)}")
         return {
             "value": choice["chosen"],
             "source": source,
@@ -181,12 +178,22 @@ def learning_rate(
             "trials": choice["scores"],
         }
     grid = config.selection.grid_for(method, of)
-    middle = grid[len(grid) // 2]
-    reporter().log(
-        f"{method}: no learning rate was chosen for this model and data; taking {middle:g}, "
-        "the middle of the grid (--select-lr chooses one)"
-    )
-    return {"value": middle, "source": "default", "grid": grid}
+    return {"value": grid[len(grid) // 2], "source": "default", "grid": grid}
+
+
+def reservation(rate: dict[str, Any]) -> str:
+    """What a user should know of where a rate comes from; empty where it was chosen under the settings of the run."""
+    if rate["source"] == "default":
+        return "no learning rate was chosen for this model and data; the middle of the grid (--select-lr chooses one)"
+    if rate.get("differs"):
+        return f"the learning rate was chosen with other {', '.join(rate['differs'])}"
+    return ""
+
+
+def on_grid(grid: list[float], wanted: Sequence[float] | None = None) -> list[dict[str, Any]]:
+    """Rates that are points of a path, all of its grid or those `wanted`, as the result file records them."""
+    rates = grid if wanted is None else wanted
+    return [{"value": rate, "source": "grid", "grid": grid, "chosen": False} for rate in rates]
 
 
 def rates_of(
@@ -198,8 +205,7 @@ def rates_of(
     """
     grid = config.selection.grid_for(method, of)
     wanted = [chosen["value"]] if asked == "chosen" else [chosen["value"], *grid] if asked == "all" else list(asked)
-    others = [{"value": rate, "source": "grid", "grid": grid, "chosen": False} for rate in wanted]
-    found = [rate if rate["value"] != chosen["value"] else chosen for rate in others]
+    found = [rate if rate["value"] != chosen["value"] else chosen for rate in on_grid(grid, wanted)]
     return sorted({rate["value"]: rate for rate in found}.values(), key=lambda rate: not rate.get("chosen", True))
 
 

@@ -15,7 +15,7 @@ from adept_bench.errors import InputError
 from adept_bench.files import content_hash, write_whole
 from adept_bench.progress import reporter
 from adept_bench.suite.cell import WORK, Spec, checkpoints, config_hash, material, resolved, run_cell
-from adept_bench.suite.rates import Asked, check_asked, differences, learning_rate, rates_of
+from adept_bench.suite.rates import Asked, check_asked, differences, learning_rate, on_grid, rates_of, reservation
 from adept_bench.suite.trials import store_choice, without_diverged
 from adept_bench.suite.workers import Job, Outcome, default_jobs, run_jobs
 
@@ -67,21 +67,31 @@ def run_suite(
     movable = select_lr or rates != "chosen"
     if select_lr and trained:
         tried_seeds = seeds if rates == "all" else [config.selection.seed]
-        from_main(lambda: _missing(plan.at(methods, seeds, "chosen"), results, force, movable=True))  # a refusal first
+        if not force:  # a refusal must come before the work, not after
+            from_main(lambda: _refuse_others(plan.at(methods, seeds, "chosen"), results, movable=True))
         tried = [
-            plan.spec(method, seed, {"value": rate, "source": "grid", "grid": grid, "chosen": False})
+            plan.spec(method, seed, rate)
             for seed in tried_seeds
             for method in trained
-            for grid in [config.selection.grid_for(method, plan.of(method))]
-            for rate in grid
+            for rate in on_grid(config.selection.grid_for(method, plan.of(method)))
         ]
         diverged: list[Spec] = []
         if failed := _run(tried, results, jobs, force, movable=True, judged=True, diverged=diverged):
             return failed
         store_choice(config, tried, diverged, results)
-        force = False  # what was tried is new
+        new = {spec.point for spec in tried}
+    else:
+        new = set()
     specs = from_main(lambda: plan.at(methods, seeds, rates))
-    return _run(specs, results, jobs, force, movable=movable, prepare=prepare)
+    chosen = [(spec.method, spec.rate) for spec in specs if spec.rate and spec.other_rate is None]
+    for line in dict.fromkeys(
+        f"{name}: {why}; {rate['value']:g}" for name, rate in chosen if (why := reservation(rate))
+    ):
+        reporter().log(line)
+    # what was just tried is new, and is not forced a second time
+    failed = _run([spec for spec in specs if spec.point in new], results, jobs, False, movable=True, prepare=prepare)
+    rest = [spec for spec in specs if spec.point not in new]
+    return failed + _run(rest, results, jobs, force, movable=movable, prepare=prepare)
 
 
 @dataclass(frozen=True)
@@ -212,20 +222,8 @@ def _missing(
     from adept_bench.results.store import Store
 
     store, missing, kept = Store(results), [], 0
-    for spec in specs:
-        names = (spec.config.preset, spec.config.suite, spec.method, spec.seed)
-        rate = spec.rate["value"] if spec.rate else None
-        cell = None if force else store.at_rate(*names, rate)
-        held = cell or (None if force or spec.other_rate is not None else store.valid(*names))
-        differing = differences(material(held.config), material(resolved(spec))) if held is not None else []
-        if movable and cell is None:
-            differing = [name for name in differing if name != "learning_rate"]
-        if differing and held is not None:
-            changed = ", ".join(f"{name} {_value(held.config, name)}" for name in differing[:4])
-            raise InputError(
-                f"{store.place(held)}: made with other settings ({changed}); "
-                "expected the same: choose another --results folder, or --force to replace it"
-            )
+    stored = [None] * len(specs) if force else _refuse_others(specs, results, movable=movable)
+    for spec, cell in zip(specs, stored, strict=True):
         if cell is None or (judged and cell.validation is None):
             missing.append(spec)
             continue
@@ -241,6 +239,31 @@ def _missing(
         hint = "--results DIR runs them elsewhere, --force again"
         reporter().log(f"{kept} of {len(specs)} cells have a valid result in {results} already ({hint})")
     return missing
+
+
+def _refuse_others(specs: Sequence[Spec], results: Path, *, movable: bool) -> list[Cell | None]:
+    """The stored cell of each, None where there is none. Raises InputError for one that was made with other settings.
+
+    Nothing is moved. `movable`: another rate in the place of the chosen one is not among those settings.
+    """
+    from adept_bench.results.store import Store
+
+    store, found = Store(results), []
+    for spec in specs:
+        names = (spec.config.preset, spec.config.suite, spec.method, spec.seed)
+        cell = store.at_rate(*names, spec.point[2])
+        there = cell or (None if spec.other_rate is not None else store.valid(*names))
+        differing = differences(material(there.config), material(resolved(spec))) if there is not None else []
+        if movable and cell is None:
+            differing = [name for name in differing if name != "learning_rate"]
+        if differing and there is not None:
+            changed = ", ".join(f"{name} {_value(there.config, name)}" for name in differing[:4])
+            raise InputError(
+                f"{store.place(there)}: made with other settings ({changed}); "
+                "expected the same: choose another --results folder, or --force to replace it"
+            )
+        found.append(cell)
+    return found
 
 
 def _told(cell: Cell) -> dict[str, Any] | None:
@@ -306,7 +329,7 @@ def complete_cell(spec: Spec, results: Path, force: bool = False, judged: bool =
     from adept_bench.results.store import Store
 
     store, names = Store(results), (spec.config.preset, spec.config.suite, spec.method, spec.seed)
-    rate = spec.rate["value"] if spec.rate else None
+    rate = spec.point[2]
 
     def done() -> bool:
         stored = None if force else store.at_rate(*names, rate)

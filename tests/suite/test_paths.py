@@ -93,6 +93,25 @@ def test_a_choice_from_nothing_tries_the_grid_once(path_arguments):
     assert _stamps(run) == stamps
 
 
+def test_force_makes_everything_again_and_nothing_twice(path_arguments, capsys):
+    """--force with --select-lr: what is no trial is made again too, and a trial once."""
+    run = [*path_arguments, "--methods", "vanilla,full", "--seeds", "0,1"]
+    assert main(run) == 0
+    before = _stamps(run)
+    loud = [part for part in run if part != "--quiet"]
+    capsys.readouterr()
+    assert main([*loud, "--select-lr", "--force"]) == 0
+    done = [line.rpartition("/")[2] for line in capsys.readouterr().err.splitlines() if line.startswith("done: ")]
+    assert len(done) == 3 + 2 + 1  # three trials of seed 0, vanilla of both seeds, full of seed 1
+    assert all(_stamps(run)[name] != stamp for name, stamp in before.items())
+
+
+def test_what_a_rate_rests_on_is_said_once(path_arguments, capsys):
+    loud = [part for part in path_arguments if part != "--quiet"]
+    assert main([*loud, "--methods", "full", "--seeds", "0,1"]) == 0
+    assert capsys.readouterr().err.count("full: no learning rate was chosen for this model and data") == 1
+
+
 def test_measures_on_the_way_change_no_number(path_arguments):
     """With and without them, bit for bit: weights by their losses, rates by the ledger."""
     run = [*path_arguments, "--methods", "adept"]
