@@ -144,8 +144,8 @@ def learning_rate(
     In this order: `training.learning_rate`; what --select-lr stored in the results folder; what ships with the
     package; the middle of the grid. Stored choices count for the same model and corpora; where the budget or an option
     differs from the one they were made under, `reservation` and the result (`differs`) say so. Trials of other seeds
-    than `seed` choose, where there are any. `config` is the suite's; `of` and `settings` are a variant's: its own trials
-    choose, and no other method's.
+    than `seed` choose, where there are any. `config` is the suite's; `of` and `settings` are a variant's: its own
+    trials choose, and no other method's.
     """
     if config.training.learning_rate is not None:
         return {"value": config.training.learning_rate, "source": "set"}
