@@ -11,8 +11,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 core=vanilla,full,replay,llama-pro,frozen,lora,adept
+controls=adept-last,replay-untested
 variants=adept-no-stage1,adept-no-stage2,adept-uniform-expansion,adept-one-range,adept-released-range
-variants+=,adept-as-released,adept-as-released-deepspeed,adept-last,replay-untested
+variants+=,adept-as-released,adept-as-released-deepspeed
 
 paths() { adept-bench run --rates all --set training.evaluate_every=50 --results results "$@" > /dev/null; }
 
@@ -20,11 +21,15 @@ for seed in 0 1 2; do
   paths --suite medical --preset lab-redundant --seeds $seed --methods $core,adept-probe-text "$@"
   paths --suite medical --preset lab --seeds $seed --methods $core,adept-probe-text "$@"
 done
-for preset in lab-redundant lab; do
-  paths --suite medical --preset $preset --seeds 0,1,2 --methods $variants "$@"
+for preset in lab-redundant lab; do # of the place of the copies, and of what is replayed
+  paths --suite medical --preset $preset --seeds 0,1,2 --methods $controls "$@"
+done
+for seed in 3 4; do
+  paths --suite medical --preset lab-redundant --seeds $seed --methods $core,adept-probe-text "$@"
+  paths --suite medical --preset lab --seeds $seed --methods $core,adept-probe-text "$@"
 done
 for preset in lab-redundant lab; do
-  paths --suite medical --preset $preset --seeds 3,4 --methods $core,adept-probe-text "$@"
+  paths --suite medical --preset $preset --seeds 0,1,2 --methods $variants "$@"
 done
 paths --suite math --preset lab --seeds 0,1,2 --methods $core "$@"
 # a domain corpus that is read once: does what the rest shows depend on 7.2 passes?

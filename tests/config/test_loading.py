@@ -81,7 +81,7 @@ def test_lab_medical_is_what_its_files_say():
     }
     assert config.tasks.validation == {"general": ["lab_general_validation"], "domain": ["lab_medical_validation"]}
     assert config.training.steps == 400  # 204,800 tokens of 128 x 4
-    assert config.selection.grid_for("adept") == [5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2]
+    assert config.selection.grid_for("adept") == [5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2]
 
 
 def test_redundant_differs_from_lab_in_its_model_alone():
