@@ -98,7 +98,7 @@ def test_set_takes_typed_values():
             "training.learning_rate=1e-3",
             "options.layers=[1, 5]",
             "model.revision=1234567",
-            "selection.method_grids.full=[1,2,3,4,5,6]",
+            "selection.method_grids.full=[1,2,3,4,5,6,7]",
             "tasks.groups.general=[arc_easy]",
             "tasks.groups.domain=[]",
             "tasks.groups.general_statement=[]",
@@ -108,7 +108,7 @@ def test_set_takes_typed_values():
     assert config.training.learning_rate == 0.001
     assert config.options.layers == [1, 5]
     assert config.model.revision == "1234567"
-    assert config.selection.grid_for("full") == [1, 2, 3, 4, 5, 6]
+    assert config.selection.grid_for("full") == [1, 2, 3, 4, 5, 6, 7]
     assert config.selection.grid_for("adept")[0] == 5e-4
     assert config.tasks.groups == {"general": ["arc_easy"]}
 
@@ -263,8 +263,8 @@ def test_text_that_is_not_utf8_is_named(tmp_path):
         ("options.layers=[1, 1]", "each once"),
         ("selection.grid=[2, 1]", "rising"),
         ("selection.grid=[1, -2]", "selection.grid.1"),
-        ("selection.method_grids.full=[1, 2]", "all methods get 6"),
-        ("selection.method_grids.fll=[1,2,3,4,5,6]", "did you mean 'full'?"),
+        ("selection.method_grids.full=[1, 2]", "all methods get 7"),
+        ("selection.method_grids.fll=[1,2,3,4,5,6,7]", "did you mean 'full'?"),
         ("model.source=null", "model.source: None"),
     ],
 )
