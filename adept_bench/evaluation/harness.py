@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from adept_bench.corpora.copies import shown
 from adept_bench.distributed.group import from_main, gathered
 from adept_bench.errors import InputError
 from adept_bench.evaluation.backends import check_backend, describe, opened
@@ -44,6 +45,7 @@ def evaluate(
     batch_size: int,
     num_fewshot: int | None = None,
     limit: int | None = None,
+    limits: Mapping[str, int] | None = None,
     max_length: int | None = None,
     on_progress: OnProgress | None = None,
     items: Items | None = None,
@@ -63,14 +65,14 @@ def evaluate(
     lm-eval's (mmlu) is one task, its items those of its subtasks in turn.
 
     `num_fewshot` goes to every task that doesn't itself fix it at 0, `fewshot` to the task it names, over all else;
-    `limit` cuts each (sub)task to its first items; `data` names local copies of tasks' data (`tasks.load`); `backend`
-    and `vllm` as in `backends.opened`. `on_progress(task, done, total)` counts items, `title` opens the line of
-    progress. Nothing of the model, tokenizer or the generators is left changed.
+    `limit` cuts each (sub)task to its first items, `limits` those it names; `data` names local copies of tasks' data
+    (`tasks.load`); `backend` and `vllm` as in `backends.opened`. `on_progress(task, done, total)` counts items, `title`
+    opens the line of progress. Nothing of the model, tokenizer or the generators is left changed.
 
     Raises InputError for an unknown task, one named twice, a number out of range, more examples than a task has, data
     that cannot be read and a backend that is not installed.
     """
-    fewshot, data = fewshot or {}, data or {}
+    fewshot, data, limits = fewshot or {}, data or {}, limits or {}
     group_of: dict[str, str] = {}
     for group, wanted in groups.items():
         for name in dict.fromkeys(wanted):
@@ -103,8 +105,8 @@ def evaluate(
                     _set_fewshot(task, num_fewshot, fewshot.get(name))
                     if name in fewshot or name in data or name in EXAMS:
                         _check_examples(name, task)
-                entries = _evaluate_one(name, group, loaded, scorer, limit, on_progress, title)
-                further = describe(backend) | ({"data": data[name]} if name in data else {})
+                entries = _evaluate_one(name, group, loaded, scorer, limits.get(name, limit), on_progress, title)
+                further = describe(backend) | ({"data": shown(data[name])} if name in data else {})
                 tasks |= {leaf: with_details(entry, further) for leaf, entry in entries.items()}
     return {"tasks": tasks, **group_means(tasks)}
 

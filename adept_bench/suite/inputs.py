@@ -87,12 +87,12 @@ class Inputs:
         return {name: train for name, (train, _) in self._parts.items()}
 
     @cached_property
-    def _parts(self) -> dict[str, tuple[TrainingText, Corpus]]:
-        """domain and general: (what is trained on, what is held out)."""
+    def _parts(self) -> dict[str, tuple[TrainingText, Corpus | None]]:
+        """domain and general: (what is trained on, what is held out; None where that is of several corpora)."""
         from adept_bench.corpora.large import open_corpus
         from adept_bench.corpora.reading import read_corpus
 
-        parts: dict[str, tuple[TrainingText, Corpus]] = {}
+        parts: dict[str, tuple[TrainingText, Corpus | None]] = {}
         for name in ("domain", "general"):
             held = getattr(self.config.data, f"{name}_heldout")
             source = source_of(self.config, name)
@@ -100,7 +100,8 @@ class Inputs:
             if held is None:
                 parts[name] = whole.split(fraction=0.075, minimum=12, maximum=300)
             else:
-                parts[name] = whole, read_corpus(held, option=f"data.{name}_heldout")
+                rest = read_corpus(held, option=f"data.{name}_heldout") if isinstance(held, str) else None
+                parts[name] = whole, rest
         return parts
 
     @cached_property
@@ -108,23 +109,61 @@ class Inputs:
         """The documents that are measured on: domain and general, `_heldout` and `_validation`, probe, domain_probe.
 
         Held-out text that is not named is split off the corpus. A third of the held-out documents is for validation
-        (the choice of a learning rate) and never enters a reported loss.
+        (the choice of a learning rate) and never enters a reported loss. Of general text that is held out by several
+        corpora, `general/NAME_heldout` and `_validation` are each corpus's documents, and general is all of them.
         """
-        from adept_bench.corpora.reading import corpus_of, split_held_out, spread
-
         data = self.config.data
         found: dict[str, Corpus] = {}
         for name, (_, rest) in self._parts.items():
-            if len(set(rest.texts)) < 2:
-                raise InputError(
-                    f"data.{name}: {rest.source}: {len(rest.texts)} documents are held out of so small a corpus; "
-                    f"expected two or more, which about 20 distinct documents give, or data.{name}_heldout"
-                )
-            held, validation = split_held_out(rest, fraction=1 / 3, minimum=1, maximum=len(rest.texts))
-            for part, corpus in (("heldout", held), ("validation", validation)):
-                found[f"{name}_{part}"] = corpus_of(rest.source, spread(corpus.texts, data.heldout_documents))
+            found |= self._halves(name, rest) if rest is not None else self._several()
         found["probe"] = self._probe_text.sample(data.probe_documents)
         found["domain_probe"] = self.training_texts["domain"].sample(data.probe_documents)
+        return found
+
+    def _halves(self, name: str, rest: Corpus, share: int = 1) -> dict[str, Corpus]:
+        """`NAME_heldout` and `NAME_validation` of held-out text, one of `share` corpora that share the documents."""
+        from adept_bench.corpora.reading import corpus_of, split_held_out, spread
+
+        if len(set(rest.texts)) < 2:
+            raise InputError(
+                f"data.{name}: {rest.source}: {len(rest.texts)} documents are held out of so small a corpus; "
+                f"expected two or more, which about 20 distinct documents give, or data.{name}_heldout"
+            )
+        most = max(self.config.data.heldout_documents // share, 1)
+        held, validation = split_held_out(rest, fraction=1 / 3, minimum=1, maximum=len(rest.texts))
+        return {
+            f"{name}_{part}": corpus_of(rest.source, spread(corpus.texts, most))
+            for part, corpus in (("heldout", held), ("validation", validation))
+        }
+
+    def _several(self) -> dict[str, Corpus]:
+        """The halves of each of several general corpora, and of all of them as one."""
+        from adept_bench.corpora.reading import corpus_of, read_corpus
+
+        sources = self.config.data.general_heldout
+        assert isinstance(sources, dict)
+        found: dict[str, Corpus] = {}
+        for name, source in sources.items():
+            rest = read_corpus(source, option=f"data.general_heldout.{name}")
+            found |= self._halves(f"general/{name}", rest, share=len(sources))
+        for part in ("heldout", "validation"):
+            texts = [text for name in sources for text in found[f"general/{name}_{part}"].texts]
+            found[f"general_{part}"] = corpus_of(" + ".join(sources.values()), texts)
+        return found
+
+    @cached_property
+    def measured(self) -> dict[str, Corpus]:
+        """Further corpora whose loss is reported: `data.measured`, without those in a form that the tokenizer lacks."""
+        from adept_bench.corpora.reading import corpus_of, read_corpus, spread
+        from adept_bench.progress import reporter
+
+        found: dict[str, Corpus] = {}
+        for name, what in self.config.data.measured.items():
+            if what.form == "chat" and not getattr(self.tokenizer, "chat_template", None):
+                reporter().log(f"data.measured.{name}: not measured, since the tokenizer has no chat template")
+                continue
+            corpus = read_corpus(what.source, option=f"data.measured.{name}")
+            found[name] = corpus_of(corpus.source, spread(corpus.texts, self.config.data.heldout_documents))
         return found
 
     @cached_property
