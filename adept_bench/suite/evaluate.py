@@ -60,11 +60,13 @@ def _options_key(config: RunConfig, names: list[str]) -> dict[str, Any]:
     from adept_bench.evaluation.tasks import definitions_hash
 
     tasks = config.tasks
+    reading = config.data.special_tokens
     exams = {name: place for name, place in HUB.items() if name in names}
     found: dict[str, Any] = {
         "fewshot": {name: shots for name, shots in tasks.fewshot.items() if name in names},
         "data": data_hashes(config, names),
         "backend": describe(tasks.backend) | tasks.vllm if tasks.backend != "hf" else {},
+        "special_tokens": reading if reading != "token" else None,
         "exams": {"definitions": definitions_hash("exams"), "hub": exams} if exams else None,
     }
     return {key: value for key, value in found.items() if value}
@@ -125,8 +127,9 @@ def document_losses(model: nn.Module, inputs: Inputs, held: str = "heldout") -> 
     from adept_bench.evaluation.losses import held_out_losses
 
     probe = inputs.config.probe
+    _ = inputs.special_tokens  # the log says so before anything is measured
     held_out = {name: inputs.corpora[f"{name}_{held}"] for name in ("general", "domain")}
-    return held_out_losses(model, inputs.tokenizer, held_out, max_length=probe.max_length, batch_size=probe.batch_size)
+    return held_out_losses(model, inputs.reader, held_out, max_length=probe.max_length, batch_size=probe.batch_size)
 
 
 def on_the_way(model: nn.Module, inputs: Inputs, title: str) -> dict[str, Any]:
