@@ -15,6 +15,7 @@ from lm_eval.models.huggingface import HFLM
 
 from adept_bench.distributed.group import gathered, group
 from adept_bench.errors import InputError
+from adept_bench.evaluation import sharing
 from adept_bench.evaluation.encoding import Encoder, Pair
 
 OnItems = Callable[[int], None]
@@ -190,10 +191,38 @@ class Scorer(Counting, HFLM):
         self._rank, self._world_size = here.rank, here.size
 
     def score(self, requests: list[Any]) -> list[tuple[float, bool]]:
-        answers: dict[int, tuple[float, bool]] = {}
-        for indices in _apart(requests):
-            answers |= zip(indices, super().score([requests[index] for index in indices]))
+        answers = self._shared(requests)
+        rest = [index for index in range(len(requests)) if index not in answers]
+        answers |= self._plain(requests, rest)
         return [answers[index] for index in range(len(requests))]
+
+    def _plain(self, requests: list[Any], indices: list[int]) -> sharing.Answers:
+        """The answers to the requests of these numbers, by lm-eval."""
+        answers: sharing.Answers = {}
+        for some in _apart([requests[index] for index in indices]):
+            here = [indices[place] for place in some]
+            answers |= zip(here, super().score([requests[index] for index in here]))
+        return answers
+
+    def _shared(self, requests: list[Any]) -> sharing.Answers:
+        """Answers to questions whose context is run once for all of them; to few or none where that is not the same.
+
+        The longest question is scored both ways. One process only: several that hold a model's parts must run the same
+        number of passes.
+        """
+        asked = sharing.questions(requests, self.max_length)
+        if not asked or self.world_size > 1 or not sharing.can_share(self.model):
+            return {}
+        size = int(self.batch_size)
+        answers = self._plain(requests, asked[0].requests)
+        if not sharing.close(answers, sharing.score(self.model, asked[:1], requests, size)):
+            return answers
+        for batch in sharing.batches(asked[1:], size):
+            found = sharing.score(self.model, batch, requests, size)
+            for index, answer in found.items():
+                self.cache_hook.add_partial("loglikelihood", requests[index][0], answer)
+            answers |= found
+        return answers
 
     def tok_batch_encode(
         self,
