@@ -152,6 +152,7 @@ def _selection(select: Select | None, k: int | None, corpus: str | None, seed: i
 
 
 def _importance(model: Any, tokenizer: Any, texts: list[str], max_length: int | None) -> list[float]:
+    from adept_bench.corpora.specials import literal, said
     from adept_bench.corpora.tokens import tokenize_documents
     from adept_bench.models.anatomy import decoder_layers
     from adept_bench.probing.context import length_limit
@@ -163,6 +164,8 @@ def _importance(model: Any, tokenizer: Any, texts: list[str], max_length: int | 
         raise InputError("--model: has no tokenizer; expected one, to measure importance on --corpus")
     length = length_limit(model, max_length, longest=LONGEST)
     documents = tokenize_documents(tokenizer, texts, max_length=length)
+    if found := literal(tokenizer, texts):
+        reporter().log(said("--corpus", found))
     depth = len(decoder_layers(model)[1])
     with reporter().task("probing layers", unit="step") as task:
         probe = advised("the layer probe", "lower --max-length")(probe_layers)

@@ -90,7 +90,7 @@ Corpus = Annotated[
 
 
 class Preparation(Section):
-    """What is done to domain and general text before it is trained on; nothing, where no setting is made."""
+    """What is done to text before it is trained on; nothing, where no setting is made."""
 
     decontaminate: Annotated[int, Field(ge=5)] | None = later(None)
     """Leave out documents that share so many consecutive words with an item of the configured tasks, test or
@@ -102,6 +102,9 @@ class Preparation(Section):
     it (ours)."""
     general_bytes_per_token: PositiveFloat | None = later(None)
     """As `bytes_per_token`, of general text, which replay reads a share of. Default: all of it (ours)."""
+    special_tokens: Literal["token", "text"] = later("token")
+    """What a special token such as `</s>` is that stands in training, held-out or probe text: that token, or its
+    characters; the log says how many there are (docs/corpora.md). Default token (transformers)."""
 
 
 class Measured(Section):

@@ -61,8 +61,9 @@ def evaluate(
     (per item correctness in document order), "items_hash" (equal only for the same documents, prompts and task
     version), "chance", "value_chance_corrected", "version", "num_fewshot", "truncated" (items whose prompt was cut
     from the left), and "details" where there is more to say: the rule for several right answers, a local copy's
-    place, a backend other than hf}}, "groups": {group: unweighted mean}, "groups_chance_corrected": {...}}. A group of
-    lm-eval's (mmlu) is one task, its items those of its subtasks in turn.
+    place, a backend other than hf, items of which a token spans the join of context and answer ("joined"), and items
+    with an answer of no token ("empty_answers")}}, "groups": {group: unweighted mean}, "groups_chance_corrected":
+    {...}}. A group of lm-eval's (mmlu) is one task, its items those of its subtasks in turn.
 
     `num_fewshot` goes to every task that doesn't itself fix it at 0, `fewshot` to the task it names, over all else;
     `limit` cuts each (sub)task to its first items, `limits` those it names; `data` names local copies of tasks' data
@@ -128,7 +129,7 @@ def _evaluate_one(
         if scorer.world_size > 1 and hasattr(task, "sampler"):
             task.sampler = InTurn(task.sampler, scorer.rank, scorer.world_size)
         total += -(-min(len(task.eval_docs), limit or len(task.eval_docs)) // scorer.world_size)
-    scorer.truncated.clear()
+    scorer.forget()
     done = 0
     with reporter().task(f"{title} {name}", total=total, unit="items") as progress:
 
@@ -143,12 +144,13 @@ def _evaluate_one(
         # The evaluator itself: simple_evaluate would also describe the machine, which takes longer than a small model.
         # A mean's standard error is in closed form; the iterations are for other metrics only.
         outcome = lm_evaluate(lm=scorer, task_dict=loaded, limit=limit, bootstrap_iters=1000, log_samples=True)
-    leaves, cut = loaded["tasks"], set().union(*gathered(scorer.truncated))
+    leaves, everywhere = loaded["tasks"], gathered(scorer.seen)
+    seen = {what: set().union(*(here[what] for here in everywhere)) for what in scorer.seen}
 
     def entries() -> dict[str, Any]:
         if name in loaded.get("groups", {}):
-            return {name: entry_of(name, group, leaves, outcome, cut)}
-        return {leaf: entry_of(leaf, group, {leaf: task}, outcome, cut) for leaf, task in leaves.items()}
+            return {name: entry_of(name, group, leaves, outcome, seen)}
+        return {leaf: entry_of(leaf, group, {leaf: task}, outcome, seen) for leaf, task in leaves.items()}
 
     return from_main(entries)  # the others have no outcome
 

@@ -65,6 +65,7 @@ def _options_key(config: RunConfig, names: list[str]) -> dict[str, Any]:
 
     tasks = config.tasks
     made = {name: content_hash(own_items(name)) for name in names if name in MADE}
+    reading = config.data.special_tokens
     exams = {name: place for name, place in HUB.items() if name in names}
     found: dict[str, Any] = {
         "fewshot": {name: shots for name, shots in tasks.fewshot.items() if name in names},
@@ -72,6 +73,7 @@ def _options_key(config: RunConfig, names: list[str]) -> dict[str, Any]:
         "data": data_hashes(config, names),
         "backend": describe(tasks.backend) | tasks.vllm if tasks.backend != "hf" else {},
         "sets": {"definitions": definitions_hash("sets"), "items": made} if made else None,
+        "special_tokens": reading if reading != "token" else None,
         "exams": {"definitions": definitions_hash("exams"), "hub": exams} if exams else None,
     }
     return {key: value for key, value in found.items() if value}
@@ -148,7 +150,8 @@ def document_losses(
         held_out |= {name: corpus for name, corpus in inputs.measured.items() if forms[name] == "text"}
         asked = {name: corpus for name, corpus in inputs.measured.items() if forms[name] == "chat"}
     sizes = {"max_length": probe.max_length, "batch_size": probe.batch_size}
-    found = held_out_losses(model, inputs.tokenizer, held_out, **sizes)
+    _ = inputs.special_tokens  # the log says so before anything is measured
+    found = held_out_losses(model, inputs.reader, held_out, **sizes)
     found |= answer_losses(model, inputs.tokenizer, asked, **sizes)
     if isinstance(several, dict):
         found = {"general": [value for name in parts for value in found[name]], **found}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adept_bench.errors import InputError
+from adept_bench.progress import reporter
 from adept_bench.suite.texts import LAB, source_of
 
 if TYPE_CHECKING:
@@ -66,6 +67,16 @@ class Inputs:
         model = self.config.model
         return load_tokenizer(self.place, revision=model.revision, trust_remote_code=model.trust_remote_code)
 
+    @cached_property
+    def reader(self) -> Any:
+        """The tokenizer that reads documents: `tokenizer`, or where `data.special_tokens` is "text", one like it to
+        which special tokens that stand in a document are characters like others."""
+        if self.config.data.special_tokens == "token":
+            return self.tokenizer
+        from adept_bench.corpora.specials import as_text
+
+        return as_text(self.tokenizer)
+
     def load_base(self) -> PreTrainedModel:
         """A fresh copy of the base model in eval mode, on this process's device."""
         from adept_bench.models.checkpoints import load_model
@@ -96,7 +107,7 @@ class Inputs:
         for name in ("domain", "general"):
             held = getattr(self.config.data, f"{name}_heldout")
             source = source_of(self.config, name)
-            whole = open_corpus(source, option=f"data.{name}", load_tokenizer=lambda: self.tokenizer)
+            whole = open_corpus(source, option=f"data.{name}", load_tokenizer=lambda: self.reader)
             if held is None:
                 parts[name] = whole.split(fraction=0.075, minimum=12, maximum=300)
             else:
@@ -176,11 +187,29 @@ class Inputs:
 
     @cached_property
     def notes(self) -> dict[str, dict[str, Any]]:
-        """What is recorded of each corpus beside its hash: commits, what was left out; nothing of a plain file."""
+        """What is recorded of each corpus beside its hash: commits, what was left out, special tokens in the text;
+        nothing of a plain file."""
         texts = dict(self.training_texts)
         if self.config.data.probe is not None:
             texts["probe"] = self._probe_text
-        return {name: text.notes for name, text in texts.items() if text.notes}
+        found = {name: dict(text.notes) for name, text in texts.items()}
+        for name, account in self.special_tokens.items():
+            found.setdefault(name, {})["special_tokens"] = account
+        return {name: notes for name, notes in found.items() if notes}
+
+    @cached_property
+    def special_tokens(self) -> dict[str, dict[str, Any]]:
+        """By corpus that is trained on or measured on: special tokens that stand in its text (`specials.literal`) and
+        what they are read as. Said in the log when first asked for; none is the rule."""
+        from adept_bench.corpora.specials import literal, said
+
+        reading = self.config.data.special_tokens
+        found = {name: (text.source, text.literal(self.reader)) for name, text in self.training_texts.items()}
+        found |= {name: (corpus.source, literal(self.reader, corpus.texts)) for name, corpus in self.corpora.items()}
+        accounts = {name: account | {"read_as": reading} for name, (_, account) in found.items() if account}
+        for name, account in accounts.items():
+            reporter().log(said(f"{name}, {found[name][0]}", account, reading))
+        return accounts
 
     def probe_documents(self, corpus: str, kind: Kind) -> Sequence[Sequence[int]]:
         """Token ids of the probe documents of corpus "general" or "domain", cut to `probe.max_length`.
@@ -191,7 +220,7 @@ class Inputs:
         from adept_bench.probing.padding import as_released
 
         texts, probe = self.corpora["probe" if corpus == "general" else "domain_probe"].texts, self.config.probe
-        documents = tokenize_documents(self.tokenizer, texts, max_length=probe.max_length)
+        documents = tokenize_documents(self.reader, texts, max_length=probe.max_length)
         if probe.padding == "counted":
             return as_released(documents, kind, self.tokenizer, probe.max_length)
         return documents
@@ -201,7 +230,7 @@ class Inputs:
 
     def training_documents(self, corpus: str) -> Documents:
         """Token ids of all documents of corpus "general" or "domain", an end token after each."""
-        return self.training_texts[corpus].tokens(self.tokenizer)
+        return self.training_texts[corpus].tokens(self.reader)
 
 
 @lru_cache(maxsize=2)

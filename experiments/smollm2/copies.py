@@ -61,9 +61,7 @@ def medmcqa(row: Row) -> Row:
 
 def mmlu(path: Path) -> list[Row]:
     with open(path, encoding="utf-8", newline="") as handle:
-        return [
-            {"question": row[0], "choices": row[1:5], "answer": "ABCD".index(row[5])} for row in csv.reader(handle)
-        ]
+        return [{"question": row[0], "choices": row[1:5], "answer": "ABCD".index(row[5])} for row in csv.reader(handle)]
 
 
 def rows(path: Path, form: Callable[[Row], Row]) -> list[Row]:
