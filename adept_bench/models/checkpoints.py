@@ -17,14 +17,16 @@ from adept_bench.files import cache_root, content_hash, file_hash, write_json
 from adept_bench.hub import reason
 from adept_bench.models import ggufs
 from adept_bench.models.anatomy import decoder_layers
+from adept_bench.models.contents import ADAPTER, check_one_reading, stored_config
 from adept_bench.models.onhub import on_hub
 from adept_bench.models.places import local_folder
+from adept_bench.models.quantised import refuse_quantised
+from adept_bench.models.tensorfiles import INDEX, SINGLE
 from adept_bench.progress import reporter
 from adept_bench.quiet import quiet_transformers
 from adept_bench.shortage import LOADING, is_shortage, shortage
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -57,8 +59,12 @@ def load_model(
     if dtype not in DTYPES:
         raise unknown_name("--dtype", "dtype", dtype, DTYPES)
     folder = local_folder(source, option)
+    where = _where(source, folder, revision, option)
     if folder is not None:
-        _check_folder(folder, option)
+        check_folder(folder, option)
+        refuse_quantised(stored_config(folder), source, option)
+    else:
+        _check_hub(source, where, option)
     arguments: dict[str, Any] = {"attn_implementation": attn_implementation} if attn_implementation else {}
     place = _place(device)
     if place.type != "cpu":
@@ -68,7 +74,7 @@ def load_model(
             str(folder or source),
             dtype=dtype,
             trust_remote_code=trust_remote_code,
-            **_where(source, folder, revision, option),
+            **where,
             use_safetensors=True,
             output_loading_info=True,
             **arguments,
@@ -87,6 +93,25 @@ def _where(source: str, folder: Path | None, revision: str | None, option: str) 
         return {"local_files_only": True}
     found = on_hub(source, revision, option)
     return {"revision": found.commit, "local_files_only": not found.reachable}
+
+
+def _check_hub(source: str, where: dict[str, Any], option: str) -> None:
+    """As `check_folder`, of what a Hub id's configuration and the names of its files can tell before weights load."""
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+    config = try_to_load_from_cache(source, "config.json", revision=where["revision"])
+    if isinstance(config, str):
+        refuse_quantised(stored_config(Path(config).parent), source, option)
+    try:
+        with quiet_transformers():
+            hf_hub_download(source, ADAPTER, **where)
+    except Exception:  # there is none; and where the Hub does not answer, the load says so
+        return
+    raise InputError(
+        f"{option}: {source} holds 2 models, whole weights and an adapter of another ({ADAPTER}), which would be "
+        "attached to them; expected a local copy and its weights by their file: hf download ID --local-dir DIR, then "
+        f"{option} DIR/{SINGLE} (or DIR/{INDEX})"
+    )
 
 
 def _place(device: str) -> torch.device:
@@ -148,7 +173,7 @@ def model_hash(source: str, revision: str | None = None) -> str:
         return f"hub:{source}@{on_hub(source, revision).commit}"
     if found := ggufs.origin(folder):
         return ggufs.identity(found)
-    _check_folder(folder, "--model")
+    check_folder(folder, "--model")
     names = ["config.json", *_TOKENIZER_FILES]
     files = [folder / name for name in names if (folder / name).exists()] + sorted(folder.glob("*.safetensors"))
     return content_hash({path.name: _remembered_hash(path) for path in files})
@@ -166,31 +191,22 @@ def model_facts(model: nn.Module) -> dict[str, Any]:
     }
 
 
-def _check_folder(folder: Path, option: str) -> None:
+def check_folder(folder: Path, option: str) -> None:
     """Raise InputError unless the folder holds a configuration and all its safetensors files."""
     here = f"it holds {_listing(folder)}"
+    reading = check_one_reading(folder, option)
     if not (folder / "config.json").exists():
-        adapter = (folder / "adapter_config.json").exists()
-        hint = "an adapter: merge it into its base model first; " if adapter else ""
-        raise InputError(f"{option}: {folder} has no config.json; {hint}{here}")
-    index = folder / "model.safetensors.index.json"
-    if index.exists():
-        try:
-            shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError, TypeError):
-            raise InputError(f"{option}: {index} is damaged; expected JSON with a weight_map") from None
-        if missing := [name for name in shards if not (folder / name).exists()]:
-            raise InputError(
-                f"{option}: {folder} lacks {len(missing)} of {len(shards)} weight files, first {missing[0]}"
-            )
-    elif not (folder / "model.safetensors").exists():
-        if pickled := sorted(path.name for pattern in _PICKLED for path in folder.glob(pattern)):
-            raise InputError(
-                f"{option}: {folder} has only pickled weights ({pickled[0]}), which can run code when loaded; convert "
-                "them where you trust them: AutoModelForCausalLM.from_pretrained(DIR, use_safetensors=False)"
-                ".save_pretrained(NEW_DIR)"
-            )
-        raise InputError(f"{option}: {folder} has no weights (expected model.safetensors); {here}")
+        raise InputError(f"{option}: {folder} has no config.json; {here}")
+    if reading is None:
+        raise InputError(f"{option}: {folder} has no weights (expected {SINGLE}); {here}")
+    if reading.kind == "pickled":
+        raise InputError(
+            f"{option}: {folder} has only {reading.words}, which can run code when loaded; convert "
+            "them where you trust them: AutoModelForCausalLM.from_pretrained(DIR, use_safetensors=False)"
+            ".save_pretrained(NEW_DIR)"
+        )
+    if reading.kind == "sharded" and reading.named is None:
+        raise InputError(f"{option}: {folder} holds {reading.words}")
 
 
 def _listing(folder: Path) -> str:

@@ -15,11 +15,13 @@ from adept_bench.files import write_json, write_whole
 from adept_bench.models.anatomy import decoder_layers, probe_tokens, text_config
 from adept_bench.models.certificate import certify_expansion, holds, reference
 from adept_bench.models.checkpoints import DTYPES, load_model, model_hash, quiet_transformers, stored_tokenizer
+from adept_bench.models.contents import stored_config
 from adept_bench.models.expansion import Expansion, expand
 from adept_bench.models.fetching import local_files
 from adept_bench.models.folders import expansion_record, free_output, new_folder
 from adept_bench.models.onelayer import NotStreamable
 from adept_bench.models.places import details, on_hub_only
+from adept_bench.models.quantised import CARRIED, quant_method, refuse_quantised
 from adept_bench.models.sharded import expand_files, read_config
 from adept_bench.models.tensorfiles import Checkpoint, read_checkpoint
 from adept_bench.progress import reporter
@@ -98,15 +100,20 @@ def expand_checkpoint(
     base = _Base(source, revision, dtype, device, trust_remote_code)
     _check_options(base, certify)
     folder = local_files(source, revision)
+    method = _quantised(folder, base, certify, layers)
     base_hash = model_hash(source, revision)
     stored = read_checkpoint(folder)
     kind, why = _kind(base, certify, stored, isinstance(layers, Choice) and layers.needs_model)
+    if method is not None:
+        kind, why = "tensors", f"{method} weights are carried over as they are"
     reporter().log(f"certificate: {kind}, {why}")
     with new_folder(output) as temporary:
         if kind == "tensors":
             try:
                 expansion, selection, certificate = _by_tensors(base, stored, layers, temporary)
             except NotStreamable as error:
+                if method is not None:
+                    refuse_quantised(stored_config(folder), source, "--model")
                 if certify == "tensors" or not _fits(stored):
                     raise InputError(
                         f"--model: {source} cannot be expanded layer by layer: {error}; expected --certify logits and "
@@ -170,6 +177,20 @@ def _check_options(base: _Base, certify: str) -> None:
                 raise InputError(
                     f"{option}: {value}; expected {expected} with --certify tensors, which converts nothing"
                 )
+
+
+def _quantised(folder: Path, base: _Base, certify: str, layers: Sequence[int] | Choice) -> str | None:
+    """The method by which the base is quantised, where going from file to file may carry it over; None: it is not.
+
+    Raises InputError for a method that packs weights, and where the model would have to be loaded.
+    """
+    config = stored_config(folder)
+    method = quant_method(config)
+    loads = certify == "logits" or (base.dtype, base.device) != ("auto", "cpu")
+    loads = loads or (isinstance(layers, Choice) and layers.needs_model)
+    if method is not None and (loads or method not in CARRIED):
+        refuse_quantised(config, base.source, "--model")
+    return method
 
 
 def _kind(base: _Base, certify: str, stored: Checkpoint, needs_model: bool) -> tuple[str, str]:

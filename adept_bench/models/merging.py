@@ -15,6 +15,7 @@ from adept_bench.errors import InputError
 from adept_bench.models.certificate import parameter_digests
 from adept_bench.models.checkpoints import load_model
 from adept_bench.models.expansion import Expansion, expand, plan_expansion
+from adept_bench.models.places import local_folder
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,12 @@ class Adapted:
 def describe(folder: str | Path) -> Adapted:
     """What adaptation.json or expansion.json of an adapted checkpoint says. Raises InputError where neither does."""
     folder = Path(folder).expanduser()
-    if not folder.is_dir():
+    if not folder.exists():
         raise InputError(f"--models: no folder {str(folder)!r}; expected a checkpoint written by `adept-bench adapt`")
+    place = local_folder(str(folder), "--models")
+    assert place is not None  # what exists is no Hub id
     for name in ("expansion.json", "adaptation.json"):
-        path = folder / name
+        path = place / name
         if path.is_file():
             return _described(folder, path)
     raise InputError(

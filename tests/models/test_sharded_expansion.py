@@ -149,7 +149,10 @@ def test_dtypes_scales_and_further_heads_are_untouched(tmp_path: Path) -> None:
         "modules_to_not_convert": ["lm_head", "model.layers.1.self_attn.q_proj", "model.layers.3.mlp.gate_proj"],
     }
     (tmp_path / "base" / "config.json").write_text(json.dumps(config))
-    expand_checkpoint(str(tmp_path / "base"), tmp_path / "o", [1], certify="tensors")
+    assert expand_checkpoint(str(tmp_path / "base"), tmp_path / "o", [1]).kind == "tensors"
+    for loads in ({"certify": "logits"}, {"dtype": "bfloat16"}):
+        with pytest.raises(InputError, match=r"is quantised \(quant_method: fp8\).*FineGrainedFP8Config"):
+            expand_checkpoint(str(tmp_path / "base"), tmp_path / "p", [1], **loads)
     after = stored(tmp_path / "o")
     silent = {f"model.layers.2.{name}.weight" for name in ("self_attn.o_proj", "mlp.down_proj")}
     origin = {0: 0, 1: 1, 2: 1, 3: 2, 4: 3, 5: 4}
