@@ -30,10 +30,12 @@ def merge_checkpoints(
     token (the first documents at even distances; documents the models trained on count as seen). Raises InputError.
     """
     from adept_bench.models.checkpoints import quiet_transformers, stored_tokenizer
-    from adept_bench.models.merging import describe, merge
+    from adept_bench.models.fit import kept_beside, write_beside
+    from adept_bench.models.merging import describe, inserted, merge
 
     output = free_output(output)
     parts = [describe(folder) for folder in folders]
+    kept = [kept_beside(str(part.folder), None, trust_remote_code, "--models") for part in parts]
     tokenizer = stored_tokenizer(str(parts[0].folder), trust_remote_code=trust_remote_code)
     if corpora and tokenizer is None:
         raise InputError(f"--corpora: {parts[0].folder} has no tokenizer to read them with; leave this option out")
@@ -50,6 +52,7 @@ def merge_checkpoints(
             model.save_pretrained(temporary)
             if tokenizer is not None:
                 tokenizer.save_pretrained(temporary)
+        write_beside(temporary, kept[0], inserted(parts[0], plan) if plan is not None else None)
         write_json(temporary / "merge.json", record)
         if plan is not None:
             selection = {"select": "union of the merged"}

@@ -17,6 +17,7 @@ from adept_bench.progress import reporter
 
 if TYPE_CHECKING:
     from adept_bench.methods.base import Method
+    from adept_bench.models.fit import Beside
     from adept_bench.suite.base import BaseMeasurements
     from adept_bench.suite.cell import Spec
     from adept_bench.suite.trained import Trained
@@ -50,7 +51,7 @@ def adapt(
     Raises InputError for bad input, before any work where it can be known.
     """
     from adept_bench.methods.registry import get
-    from adept_bench.models.checkpoints import model_hash
+    from adept_bench.models.fit import kept_beside
     from adept_bench.suite.base import BaseMeasurements
     from adept_bench.suite.cell import Spec
 
@@ -62,7 +63,7 @@ def adapt(
         raise InputError(f"--method: {method} trains nothing; expected another method")
     check_probe_corpus(definition, probe_corpus)
     work = output.parent / f".{output.name}.adapt"
-    model_hash(model, revision)  # a missing model is named before anything is read
+    beside = kept_beside(model, revision, trust_remote_code)  # what is wrong with the model is said before all else
     dtype = _dtype(model, revision, trust_remote_code)
     source = ModelConfig(source=model, revision=revision, trust_remote_code=trust_remote_code, dtype=dtype)
     plan = _plan(definition, source, corpus, probe_corpus, k, budget, learning_rate, overrides)
@@ -72,10 +73,12 @@ def adapt(
         choice = _auto(plan, definition, base, budget, time_budget)
         plan = Plan(with_layers(plan.config, choice.layers), {**plan.reasons, "options.k": choice.reason})
     spec = Spec(plan.config, method, seed, {"value": plan.config.training.learning_rate, "source": "set"})
-    return _run(spec, plan, choice, output, work, general=probe_corpus is not None)
+    return _run(spec, plan, choice, output, work, beside, general=probe_corpus is not None)
 
 
-def _run(spec: Spec, plan: Plan, choice: Choice | None, output: Path, work: Path, general: bool) -> dict[str, Any]:
+def _run(
+    spec: Spec, plan: Plan, choice: Choice | None, output: Path, work: Path, beside: Beside, general: bool
+) -> dict[str, Any]:
     from adept_bench.files import content_hash
     from adept_bench.methods.registry import get
     from adept_bench.suite.base import BaseMeasurements
@@ -115,7 +118,7 @@ def _run(spec: Spec, plan: Plan, choice: Choice | None, output: Path, work: Path
         "certificate": trained.certificate,
         "training": {"steps": trained.record.steps, "tokens": trained.record.tokens, "curve": trained.record.curve},
     }
-    write_adapted(trained, inputs, summary, output)
+    write_adapted(trained, inputs, summary, output, beside)
     shutil.rmtree(work, ignore_errors=True)
     return summary
 

@@ -159,8 +159,6 @@ def _importance(model: Any, tokenizer: Any, texts: list[str], max_length: int | 
     from adept_bench.progress import counted, reporter
     from adept_bench.shortage import advised
 
-    if tokenizer is None:
-        raise InputError("--model: has no tokenizer; expected one, to measure importance on --corpus")
     length = length_limit(model, max_length, longest=LONGEST)
     documents = tokenize_documents(tokenizer, texts, max_length=length)
     depth = len(decoder_layers(model)[1])

@@ -18,6 +18,7 @@ from adept_bench.hub import reason
 from adept_bench.models import ggufs
 from adept_bench.models.anatomy import decoder_layers
 from adept_bench.models.contents import ADAPTER, check_one_reading, stored_config
+from adept_bench.models.misfits import refuse_misfits, refuse_not_finite
 from adept_bench.models.onhub import on_hub
 from adept_bench.models.places import local_folder
 from adept_bench.models.quantised import refuse_quantised
@@ -51,8 +52,9 @@ def load_model(
     """The causal language model at `source` (see `places`), in evaluation mode on `device`.
 
     `dtype` "auto" keeps the checkpoint's. A local folder is never looked up on the network. Raises InputError, naming
-    `option`, where the folder, its configuration or its weights are missing, damaged, pickled or not a causal LM, and
-    OutOfMemory where the device has no room for it.
+    `option`, where the folder, its configuration or its weights are missing, damaged, pickled, quantised or not a
+    causal LM, where weights do not fit the configuration (`misfits`) or are not finite, and OutOfMemory where the
+    device has no room for it.
     """
     from transformers import AutoModelForCausalLM
 
@@ -76,14 +78,13 @@ def load_model(
             trust_remote_code=trust_remote_code,
             **where,
             use_safetensors=True,
+            ignore_mismatched_sizes=True,  # to be refused in our words
             output_loading_info=True,
             **arguments,
         )
     model, info = loaded
-    if missing := sorted(info["missing_keys"]):
-        raise InputError(
-            f"{option}: {source}: {len(missing)} weights are missing from the checkpoint, first {missing[0]}"
-        )
+    refuse_misfits(info, model, source, option)
+    refuse_not_finite(model, source, option)
     return model.eval()
 
 

@@ -14,15 +14,16 @@ from adept_bench.errors import InputError, unknown_name
 from adept_bench.files import write_json, write_whole
 from adept_bench.models.anatomy import decoder_layers, probe_tokens, text_config
 from adept_bench.models.certificate import certify_expansion, holds, reference
-from adept_bench.models.checkpoints import DTYPES, load_model, model_hash, quiet_transformers, stored_tokenizer
+from adept_bench.models.checkpoints import DTYPES, load_model, load_tokenizer, model_hash, quiet_transformers
 from adept_bench.models.contents import stored_config
 from adept_bench.models.expansion import Expansion, expand
 from adept_bench.models.fetching import local_files
+from adept_bench.models.fit import Beside, check_fit, read_config, write_beside
 from adept_bench.models.folders import expansion_record, free_output, new_folder
 from adept_bench.models.onelayer import NotStreamable
 from adept_bench.models.places import details, on_hub_only
 from adept_bench.models.quantised import CARRIED, quant_method, refuse_quantised
-from adept_bench.models.sharded import expand_files, read_config
+from adept_bench.models.sharded import copy_files, expand_files
 from adept_bench.models.tensorfiles import Checkpoint, read_checkpoint
 from adept_bench.progress import reporter
 
@@ -37,8 +38,8 @@ Load = Callable[[], tuple[Any, Any]]
 class Choice:
     """How the layers to copy are chosen, where they are not named.
 
-    choose: (depth, load) -> (base layers, JSON-able account of the selection); `load()` gives (model, tokenizer or
-    None). needs_model: whether it calls `load`.
+    choose: (depth, load) -> (base layers, JSON-able account of the selection); `load()` gives (model, tokenizer).
+    needs_model: whether it calls `load`.
     """
 
     choose: Callable[[int, Load], tuple[Sequence[int], dict[str, Any]]]
@@ -63,14 +64,19 @@ class _Base:
     device: str
     trust_remote_code: bool
 
-    def load(self) -> tuple[Any, Any]:
-        """(model, tokenizer or None: a checkpoint without one can be expanded all the same)."""
+    def model(self) -> Any:
         trust = self.trust_remote_code
-        tokenizer = stored_tokenizer(self.source, self.revision, trust)
-        model = load_model(
+        return load_model(
             self.source, revision=self.revision, dtype=self.dtype, device=self.device, trust_remote_code=trust
         )
-        return model, tokenizer
+
+    def tokenizer(self) -> Any:
+        return load_tokenizer(self.source, revision=self.revision, trust_remote_code=self.trust_remote_code)
+
+    def load(self) -> tuple[Any, Any]:
+        """(model, tokenizer): only choosing by importance needs the latter."""
+        tokenizer = self.tokenizer()
+        return self.model(), tokenizer
 
 
 def expand_checkpoint(
@@ -103,6 +109,7 @@ def expand_checkpoint(
     method = _quantised(folder, base, certify, layers)
     base_hash = model_hash(source, revision)
     stored = read_checkpoint(folder)
+    beside = check_fit(stored, trust_remote_code)
     kind, why = _kind(base, certify, stored, isinstance(layers, Choice) and layers.needs_model)
     if method is not None:
         kind, why = "tensors", f"{method} weights are carried over as they are"
@@ -124,7 +131,7 @@ def expand_checkpoint(
                 shutil.rmtree(temporary)
                 temporary.mkdir()
         if kind == "logits":
-            expansion, selection, certificate = _by_logits(base, layers, temporary)
+            expansion, selection, certificate = _by_logits(base, layers, temporary, folder, beside)
         if not holds(certificate):
             failed = ", ".join(name for name, value in certificate.items() if value is False)
             raise InputError(f"--model: {source} cannot be expanded: the certificate fails at {failed}")
@@ -146,11 +153,11 @@ def _by_tensors(base: _Base, stored: Checkpoint, layers: Sequence[int] | Choice,
     return expansion, selection, certificate
 
 
-def _by_logits(base: _Base, layers: Sequence[int] | Choice, temporary: Path) -> Expanded:
-    model, tokenizer = base.load()
+def _by_logits(base: _Base, layers: Sequence[int] | Choice, temporary: Path, folder: Path, beside: Beside) -> Expanded:
+    model = base.model()
     depth = len(decoder_layers(model)[1])
     chosen, selection = (
-        layers.choose(depth, lambda: (model, tokenizer))
+        layers.choose(depth, lambda: (model, base.tokenizer()))
         if isinstance(layers, Choice)
         else (layers, {"select": "given"})
     )
@@ -159,9 +166,9 @@ def _by_logits(base: _Base, layers: Sequence[int] | Choice, temporary: Path) -> 
     expansion = expand(model, chosen, option="--layers")
     with quiet_transformers():
         model.save_pretrained(temporary)
-        if tokenizer is not None:
-            tokenizer.save_pretrained(temporary)
     trust = base.trust_remote_code
+    copy_files(folder, temporary, trust)
+    write_beside(temporary, beside, expansion)
     certificate = certify_expansion(before, model, expansion, tokens, reload=temporary, trust_remote_code=trust)
     return expansion, selection, certificate
 

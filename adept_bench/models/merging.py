@@ -143,6 +143,13 @@ def _united(found: Sequence[Adapted], shares: Sequence[float], loading: dict[str
     return model, plan
 
 
+def inserted(first: Adapted, plan: Expansion) -> Expansion | None:
+    """What merging inserted into the first model: the copies of `plan`, the merged model's, that it had not."""
+    place = _places_of_originals(first)
+    more = [place[layer] for layer in plan.sources if layer not in first.layers]
+    return plan_expansion(first.base_layers + len(first.layers), more) if more else None
+
+
 def _load(adapted: Adapted, loading: dict[str, Any]) -> Any:
     return load_model(str(adapted.folder), option="--models", **{"dtype": "auto", **loading})
 

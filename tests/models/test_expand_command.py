@@ -204,14 +204,17 @@ def test_an_output_that_is_not_empty_is_left_alone(base: Path, tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_a_failed_certificate_leaves_nothing_behind(base: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["logits", "tensors"])
+def test_a_weight_that_is_not_finite_is_named(kind: str, base: Path, tmp_path: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(base, dtype="auto")
     with torch.no_grad():
         model.model.norm.weight[0] = float("nan")
     model.save_pretrained(tmp_path / "broken")
-    _, _, error = invoke("--model", str(tmp_path / "broken"), "--output", str(tmp_path / "out" / "o"), "--layers", "1")
+    _, _, error = invoke(
+        "--model", str(tmp_path / "broken"), "--output", str(tmp_path / "out" / "o"), "--layers", "1", "--certify", kind
+    )
     assert isinstance(error, InputError)
-    assert "the certificate fails at logits_equal" in str(error)
+    assert "model.norm.weight holds a value that is not finite" in str(error)
     assert list((tmp_path / "out").iterdir()) == []
 
 

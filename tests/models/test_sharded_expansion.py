@@ -143,6 +143,7 @@ def test_dtypes_scales_and_further_heads_are_untouched(tmp_path: Path) -> None:
 
     before = resave(tmp_path / "base", quantised)
     config = json.loads((tmp_path / "base" / "config.json").read_text())
+    config["num_nextn_predict_layers"] = 1
     config["quantization_config"] = {
         "quant_method": "fp8",
         "weight_block_size": [128, 128],
@@ -226,14 +227,17 @@ DAMAGES = {
         ),
         "pickled weights",
     ),
-    "no layer": (lambda f: resave(f, lambda h: {k: v for k, v in h.items() if ".layers.2." not in k}), "do not number"),
+    "no layer": (
+        lambda f: resave(f, lambda h: {k: v for k, v in h.items() if ".layers.2." not in k}),
+        "9 weights are missing from the checkpoint, first model.layers.2",
+    ),
     "no weight": (
         lambda f: resave(f, lambda h: {k: v for k, v in h.items() if k != "model.layers.1.mlp.up_proj.weight"}),
-        "finds no fitting weights for model.layers.0.mlp.up_proj.weight",
+        "1 weight is missing from the checkpoint, first model.layers.1.mlp.up_proj.weight",
     ),
     "no other weight": (
         lambda f: resave(f, lambda h: {k: v for k, v in h.items() if k != "model.norm.weight"}),
-        "fails at weights_all_found",
+        "1 weight is missing from the checkpoint, first model.norm.weight",
     ),
 }
 
