@@ -154,7 +154,9 @@ def refuse_stored_not_finite(stored: Checkpoint, option: str = "--model") -> Non
     """As `misfits.refuse_not_finite`, of a checkpoint's files, 4 MiB at a time; fp8 and integers are left out."""
     for name, tensor in stored.tensors.items():
         dtype = _DTYPES.get(tensor.dtype)
-        for piece in pieces(tensor) if dtype is not None else ():
+        if dtype is None:
+            continue
+        for piece in pieces(tensor):
             low, high = torch.aminmax(torch.frombuffer(bytearray(piece), dtype=dtype))
             if not bool(torch.isfinite(low) & torch.isfinite(high)):
                 raise not_finite(name, stored.folder, option)
