@@ -16,13 +16,14 @@ from adept_bench.errors import InputError, unknown_name
 from adept_bench.files import cache_root, content_hash, file_hash, write_json
 from adept_bench.hub import reason
 from adept_bench.models import ggufs
-from adept_bench.models.anatomy import decoder_layers
-from adept_bench.models.contents import ADAPTER, check_one_reading, stored_config
+from adept_bench.models.anatomy import decoder_layers, text_config
+from adept_bench.models.contents import ADAPTER, check_json, check_one_reading, stored_config
 from adept_bench.models.misfits import refuse_misfits, refuse_not_finite
 from adept_bench.models.onhub import on_hub
 from adept_bench.models.places import local_folder
 from adept_bench.models.quantised import refuse_quantised
-from adept_bench.models.tensorfiles import INDEX, SINGLE
+from adept_bench.models.tensorfiles import INDEX, SINGLE, Checkpoint, read_checkpoint
+from adept_bench.models.vocabularies import refuse_ids_beyond, refuse_unusable
 from adept_bench.progress import reporter
 from adept_bench.quiet import quiet_transformers
 from adept_bench.shortage import LOADING, is_shortage, shortage
@@ -63,8 +64,7 @@ def load_model(
     folder = local_folder(source, option)
     where = _where(source, folder, revision, option)
     if folder is not None:
-        check_folder(folder, option)
-        refuse_quantised(stored_config(folder), source, option)
+        check_readable(folder, source, option)
     else:
         _check_hub(source, where, option)
     arguments: dict[str, Any] = {"attn_implementation": attn_implementation} if attn_implementation else {}
@@ -139,31 +139,58 @@ def load_tokenizer(
 ) -> Any:
     """The tokenizer at `source`. It has a pad token: its own, else end of sequence, else beginning, else token 0.
 
-    `ensure_pad=False` leaves it as stored. Raises InputError, naming `option`, where there is none.
+    `ensure_pad=False` leaves it as stored. Raises InputError, naming `option`, where there is none, where it is damaged
+    or cannot turn text into ids and back, and where it has ids that the model beside it has no embedding for.
     """
     from transformers import AutoTokenizer
 
     folder = local_folder(source, option)
-    if folder is not None and not any((folder / name).exists() for name in _TOKENIZER_FILES):
+    if folder is not None and not has_tokenizer(folder):
         raise InputError(f"{option}: {folder} has no tokenizer (expected tokenizer.json); it holds {_listing(folder)}")
+    if folder is not None:
+        check_json(folder, ["tokenizer.json", "tokenizer_config.json"], option)
+    where = _where(source, folder, revision, option)
     with _readable_errors(source, option, "a tokenizer"), quiet_transformers():
         tokenizer: Any = AutoTokenizer.from_pretrained(
-            str(folder or source),
-            trust_remote_code=trust_remote_code,
-            **_where(source, folder, revision, option),
+            str(folder or source), trust_remote_code=trust_remote_code, **where
         )
+    refuse_unusable(tokenizer, source, option)
+    if rows := _vocabulary(source, folder, where, trust_remote_code):
+        refuse_ids_beyond(tokenizer, rows, source, option)
     if ensure_pad and tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token or tokenizer.convert_ids_to_tokens(0)
     return tokenizer
 
 
-def stored_tokenizer(source: str, revision: str | None = None, trust_remote_code: bool = False) -> Any:
-    """The tokenizer as stored, with no padding token added; None, and a line in the log, where there is none."""
+def _vocabulary(source: str, folder: Path | None, where: dict[str, Any], trust_remote_code: bool) -> int | None:
+    """Rows of the embedding by the configuration; None where there is none to read, which the model's load will say."""
+    from transformers import AutoConfig
+
     try:
-        return load_tokenizer(source, revision=revision, trust_remote_code=trust_remote_code, ensure_pad=False)
-    except InputError as error:
-        reporter().log(f"no tokenizer is written: {error}")
+        with quiet_transformers():
+            config: Any = AutoConfig.from_pretrained(
+                str(folder or source), trust_remote_code=trust_remote_code, **where
+            )
+    except Exception:
         return None
+    rows = getattr(text_config(config), "vocab_size", None)
+    return rows if isinstance(rows, int) else None
+
+
+def stored_tokenizer(source: str, revision: str | None = None, trust_remote_code: bool = False) -> Any:
+    """The tokenizer as stored, with no padding token added; None, and a line in the log, where a folder has none.
+
+    Raises InputError as `load_tokenizer` does for one that is damaged.
+    """
+    folder = local_folder(source)
+    if folder is not None and not has_tokenizer(folder):
+        reporter().log(f"no tokenizer is written: {folder} has none")
+        return None
+    return load_tokenizer(source, revision=revision, trust_remote_code=trust_remote_code, ensure_pad=False)
+
+
+def has_tokenizer(folder: Path) -> bool:
+    return any((folder / name).exists() for name in _TOKENIZER_FILES)
 
 
 def model_hash(source: str, revision: str | None = None) -> str:
@@ -210,6 +237,16 @@ def check_folder(folder: Path, option: str) -> None:
         raise InputError(f"{option}: {folder} holds {reading.words}")
 
 
+def check_readable(folder: Path, source: str, option: str, quantised: bool = False) -> Checkpoint:
+    """`check_folder`, that its configuration is JSON, its weights are plain (or `quantised`, if that will do), and
+    its weight files whole, by their headers; what these say it holds. `source`: the folder as it was named."""
+    check_folder(folder, option)
+    check_json(folder, ["config.json"], option)
+    if not quantised:
+        refuse_quantised(stored_config(folder), source, option)
+    return read_checkpoint(folder, option)
+
+
 def _listing(folder: Path) -> str:
     names = sorted(path.name for path in folder.iterdir())
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
@@ -227,7 +264,8 @@ def _readable_errors(source: str, option: str, what: str) -> Iterator[None]:
         if is_shortage(error):
             raise shortage(f"loading {source}", LOADING, error) from error
         # transformers raises OSError, ValueError, KeyError, RuntimeError, SafetensorError, ... for bad input alike
-        raise InputError(f"{option}: cannot load {what} from {source}: {reason(error)}") from error
+        said = f"an entry is missing or unknown: {error}" if isinstance(error, KeyError) else reason(error)
+        raise InputError(f"{option}: cannot load {what} from {source}: {said}") from error
 
 
 _hashes: dict[tuple[str, int, int], str] = {}

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,6 +141,22 @@ def _gguf_words(names: list[str]) -> str:
 def _listed(found: list[Reading]) -> str:
     words = [one.words for one in found]
     return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def check_json(folder: Path, names: Sequence[str], option: str) -> None:
+    """Raise InputError, naming `option` and file, for one of these that is there and no JSON object."""
+    for path in (folder / name for name in names):
+        try:
+            found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        except OSError as error:
+            raise InputError(f"{option}: cannot read {path}: {error.strerror or error}") from error
+        except (ValueError, RecursionError) as error:
+            place = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+            raise InputError(
+                f"{option}: {path}{place}: is damaged, no JSON; expected it as it was downloaded"
+            ) from error
+        if not isinstance(found, dict):
+            raise InputError(f"{option}: {path}: is no JSON object; expected it as it was downloaded")
 
 
 def stored_config(folder: Path) -> dict[str, Any]:

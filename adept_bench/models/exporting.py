@@ -14,7 +14,14 @@ from adept_bench.errors import InputError, unknown_name
 from adept_bench.files import write_json, write_whole
 from adept_bench.models.anatomy import decoder_layers, probe_tokens, text_config
 from adept_bench.models.certificate import certify_expansion, holds, reference
-from adept_bench.models.checkpoints import DTYPES, load_model, load_tokenizer, model_hash, quiet_transformers
+from adept_bench.models.checkpoints import (
+    DTYPES,
+    check_readable,
+    load_model,
+    load_tokenizer,
+    model_hash,
+    quiet_transformers,
+)
 from adept_bench.models.contents import stored_config
 from adept_bench.models.expansion import Expansion, expand
 from adept_bench.models.fetching import local_files
@@ -24,7 +31,7 @@ from adept_bench.models.onelayer import NotStreamable
 from adept_bench.models.places import details, on_hub_only
 from adept_bench.models.quantised import CARRIED, quant_method, refuse_quantised
 from adept_bench.models.sharded import copy_files, expand_files
-from adept_bench.models.tensorfiles import Checkpoint, read_checkpoint
+from adept_bench.models.tensorfiles import Checkpoint
 from adept_bench.progress import reporter
 
 CERTIFY = ("auto", "logits", "tensors")
@@ -108,7 +115,7 @@ def expand_checkpoint(
     folder = local_files(source, revision)
     method = _quantised(folder, base, certify, layers)
     base_hash = model_hash(source, revision)
-    stored = read_checkpoint(folder)
+    stored = check_readable(folder, source, "--model", quantised=method is not None)
     beside = check_fit(stored, trust_remote_code)
     kind, why = _kind(base, certify, stored, isinstance(layers, Choice) and layers.needs_model)
     if method is not None:

@@ -18,13 +18,11 @@ import torch
 from adept_bench.errors import InputError
 from adept_bench.files import write_json
 from adept_bench.models.anatomy import decoder_layers
-from adept_bench.models.checkpoints import check_folder, quiet_transformers
-from adept_bench.models.contents import stored_config
+from adept_bench.models.checkpoints import check_readable, quiet_transformers
 from adept_bench.models.expansion import Expansion
 from adept_bench.models.fetching import local_files
 from adept_bench.models.misfits import not_finite, prediction_layers, refuse_layers, refuse_misfits
 from adept_bench.models.onelayer import one_thread
-from adept_bench.models.quantised import refuse_quantised
 from adept_bench.models.renumbering import LayerNames, layer_name_candidates, new_number
 from adept_bench.models.tensorfiles import INDEX, Checkpoint, Planned, Stored, pieces, read_checkpoint, write_tensors
 
@@ -126,9 +124,7 @@ def kept_beside(source: str, revision: str | None, trust_remote_code: bool, opti
     Raises InputError, too, for quantised weights: this is for what loads the model and writes it anew.
     """
     folder = local_files(source, revision, option)
-    check_folder(folder, option)
-    refuse_quantised(stored_config(folder), source, option)
-    return check_fit(read_checkpoint(folder, option), trust_remote_code, option)
+    return check_fit(check_readable(folder, source, option), trust_remote_code, option)
 
 
 def _layer_numbers(stored: Checkpoint, names: LayerNames | None) -> dict[str, int]:

@@ -26,7 +26,10 @@ def refuse_misfits(info: Mapping[str, Any], model: Any, source: object, option: 
     that is missing or of another shape would be random, and one without a place would vanish from whatever is written;
     only prediction layers that the configuration counts may be left over.
     """
-    path, layers = decoder_layers(model)
+    try:
+        path, layers = decoder_layers(model)
+    except InputError as error:
+        raise InputError(f"{option}: {source}: {error}") from None
     depth = len(layers)
     left = {name: layer_number(name, path) for name in info["unexpected_keys"]}
     counted = range(depth, depth + prediction_layers(model.config))
