@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from adept_bench.adapt.layers import Choice, choose
 from adept_bench.adapt.output import stored_dtype, write_adapted
 from adept_bench.adapt.plan import BUDGET, Plan, affordable, check_probe_corpus, make_plan, with_layers
-from adept_bench.config.schema import MethodOptions, ModelConfig
+from adept_bench.config.schema import MethodOptions, ModelConfig, RunConfig
 from adept_bench.errors import InputError
-from adept_bench.models.folders import free_output
+from adept_bench.models.folders import check_room, free_output, writing
 from adept_bench.progress import reporter
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def adapt(
     from adept_bench.models.fit import kept_beside
     from adept_bench.suite.base import BaseMeasurements
     from adept_bench.suite.cell import Spec
+    from adept_bench.training.optimizers import check_hardware
 
     output = free_output(output)
     if not 0 < budget < 1:
@@ -64,16 +65,31 @@ def adapt(
     check_probe_corpus(definition, probe_corpus)
     work = output.parent / f".{output.name}.adapt"
     beside = kept_beside(model, revision, trust_remote_code)  # what is wrong with the model is said before all else
+    check_room(output, beside.size, "the base checkpoint alone")
     dtype = _dtype(model, revision, trust_remote_code)
     source = ModelConfig(source=model, revision=revision, trust_remote_code=trust_remote_code, dtype=dtype)
-    plan = _plan(definition, source, corpus, probe_corpus, k, budget, learning_rate, overrides)
+    shape = _shape(source)
+    plan = _plan(definition, source, shape, corpus, probe_corpus, k, budget, learning_rate, overrides)
+    check_hardware(plan.config)
+    _check_edit(method, plan.config, shape)
     base = BaseMeasurements(Spec(plan.config, method, seed, None).inputs, work / "base")
     choice = None
     if k == "auto":
         choice = _auto(plan, definition, base, budget, time_budget)
         plan = Plan(with_layers(plan.config, choice.layers), {**plan.reasons, "options.k": choice.reason})
     spec = Spec(plan.config, method, seed, {"value": plan.config.training.learning_rate, "source": "set"})
-    return _run(spec, plan, choice, output, work, beside, general=probe_corpus is not None)
+    with writing(work):
+        return _run(spec, plan, choice, output, work, beside, general=probe_corpus is not None)
+
+
+def _check_edit(method: str, config: RunConfig, shape: Any) -> None:
+    """Raise InputError, before the base is measured, where shapes or packages show that adapters cannot be made."""
+    from adept_bench.methods.edits import LowRank
+    from adept_bench.methods.registry import get
+
+    edit = get(method, config.options).edit
+    if isinstance(edit, LowRank):
+        edit.check(shape)
 
 
 def _run(
@@ -126,6 +142,7 @@ def _run(
 def _plan(
     method: Method,
     source: ModelConfig,
+    shape: Any,
     corpus: str,
     probe_corpus: str | None,
     k: int | str | None,
@@ -140,7 +157,7 @@ def _plan(
     tokens = estimated_tokens(tokenizer, corpus)
     return make_plan(
         method,
-        _shape(source),
+        shape,
         tokens,
         source=source,
         corpus=corpus,

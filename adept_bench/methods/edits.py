@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _KERNELS = frozenset({"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"})
 
 
+PEFT = (0, 19)  # the oldest version that is tried (pyproject.toml)
+
+
 @dataclass(frozen=True)
 class KeepStructure:
     """No edit."""
@@ -74,6 +77,19 @@ class LowRank:
     dropout: float
     match: int
 
+    def check(self, model: nn.Module) -> tuple[dict[str, nn.Module], dict[str, tuple[int, int, int]]]:
+        """The linear maps and fused ones of `model`, which may be without memory. Raises InputError where it cannot be
+        adapted so."""
+        _check_peft()
+        targets, fused = linear_maps(model), fused_maps(model)
+        if not targets and not fused:
+            raise InputError("lora: the model's decoder layers hold no linear maps to adapt")
+        if fused and self.dropout:
+            raise InputError(f"options.lora_dropout: {self.dropout}; expected 0, as fused experts cannot drop inputs")
+        if self.rank is not None and self.rank < 1:
+            raise InputError(f"options.lora_rank: {self.rank}; expected a whole number from 1")
+        return targets, fused
+
     def apply(self, model: nn.Module, context: Context) -> EditResult:
         import torch
 
@@ -82,14 +98,8 @@ class LowRank:
 
         from adept_bench.probing.decoder import decoder
 
-        targets, fused = linear_maps(model), fused_maps(model)
-        if not targets and not fused:
-            raise InputError("lora: the model's decoder layers hold no linear maps to adapt")
-        if fused and self.dropout:
-            raise InputError(f"options.lora_dropout: {self.dropout}; expected 0, as fused experts cannot drop inputs")
+        targets, fused = self.check(model)
         rank = self.rank if self.rank is not None else matched_rank(model, self.match)
-        if rank < 1:
-            raise InputError(f"options.lora_rank: {rank}; expected a whole number from 1")
         alpha = self.alpha if self.alpha is not None else 2 * rank
         scale: Any = alpha  # peft takes any number, whatever its annotation says
         config = LoraConfig(r=rank, lora_alpha=scale, lora_dropout=self.dropout)
@@ -115,6 +125,20 @@ class LowRank:
             # older transformers and moves them (of DeepSeek-V3, from the maps of dense layers to the experts)
             inject_adapter_in_model(config, found.layers)
         return EditResult(model, description=description, name_of_source=_adapted_by(model))
+
+
+def _check_peft() -> None:
+    """Raise InputError where peft is not installed or too old to adapt fused experts."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    wanted = f"lora: needs the package peft {PEFT[0]}.{PEFT[1]} or newer; expected `pip install -U peft`"
+    try:
+        found = version("peft")
+    except PackageNotFoundError:
+        raise InputError(f"{wanted}; it is not installed") from None
+    numbers = [int(part) for part in re.findall(r"\d+", found)[:2]]
+    if tuple(numbers) < PEFT:
+        raise InputError(f"{wanted}; {found} is installed")
 
 
 def linear_maps(model: nn.Module) -> dict[str, nn.Module]:

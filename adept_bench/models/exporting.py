@@ -12,21 +12,22 @@ from typing import Any
 from adept_bench import __version__
 from adept_bench.errors import InputError, unknown_name
 from adept_bench.files import write_json, write_whole
-from adept_bench.models.anatomy import decoder_layers, probe_tokens, text_config
+from adept_bench.models.anatomy import probe_tokens, text_config
 from adept_bench.models.certificate import certify_expansion, holds, reference
 from adept_bench.models.checkpoints import (
     DTYPES,
+    check_folder,
     check_readable,
     load_model,
     load_tokenizer,
     model_hash,
     quiet_transformers,
 )
-from adept_bench.models.contents import stored_config
-from adept_bench.models.expansion import Expansion, expand
+from adept_bench.models.contents import check_json, stored_config
+from adept_bench.models.expansion import Expansion, expand, plan_expansion
 from adept_bench.models.fetching import local_files
 from adept_bench.models.fit import Beside, check_fit, read_config, write_beside
-from adept_bench.models.folders import expansion_record, free_output, new_folder
+from adept_bench.models.folders import check_room, expansion_record, free_output, new_folder
 from adept_bench.models.onelayer import NotStreamable
 from adept_bench.models.places import details, on_hub_only
 from adept_bench.models.quantised import CARRIED, quant_method, refuse_quantised
@@ -80,11 +81,6 @@ class _Base:
     def tokenizer(self) -> Any:
         return load_tokenizer(self.source, revision=self.revision, trust_remote_code=self.trust_remote_code)
 
-    def load(self) -> tuple[Any, Any]:
-        """(model, tokenizer): only choosing by importance needs the latter."""
-        tokenizer = self.tokenizer()
-        return self.model(), tokenizer
-
 
 def expand_checkpoint(
     source: str,
@@ -113,18 +109,28 @@ def expand_checkpoint(
     base = _Base(source, revision, dtype, device, trust_remote_code)
     _check_options(base, certify)
     folder = local_files(source, revision)
+    depth = _depth(folder, base)
+    if not isinstance(layers, Choice):
+        plan_expansion(depth, layers, option="--layers")
     method = _quantised(folder, base, certify, layers)
     base_hash = model_hash(source, revision)
     stored = check_readable(folder, source, "--model", quantised=method is not None)
+    check_room(output, stored.size, "the base checkpoint alone")
     beside = check_fit(stored, trust_remote_code)
     kind, why = _kind(base, certify, stored, isinstance(layers, Choice) and layers.needs_model)
     if method is not None:
         kind, why = "tensors", f"{method} weights are carried over as they are"
     reporter().log(f"certificate: {kind}, {why}")
+    chosen = _choose(base, layers, depth)
+    if kind == "tensors":
+        chosen.model = None  # its memory
+        gc.collect()
     with new_folder(output) as temporary:
         if kind == "tensors":
             try:
-                expansion, selection, certificate = _by_tensors(base, stored, layers, temporary)
+                expansion, certificate = expand_files(
+                    stored, temporary, chosen.layers, trust_remote_code=trust_remote_code
+                )
             except NotStreamable as error:
                 if method is not None:
                     refuse_quantised(stored_config(folder), source, "--model")
@@ -138,46 +144,69 @@ def expand_checkpoint(
                 shutil.rmtree(temporary)
                 temporary.mkdir()
         if kind == "logits":
-            expansion, selection, certificate = _by_logits(base, layers, temporary, folder, beside)
+            expansion, certificate = _by_logits(base, chosen, temporary, folder, beside)
         if not holds(certificate):
             failed = ", ".join(name for name, value in certificate.items() if value is False)
             raise InputError(f"--model: {source} cannot be expanded: the certificate fails at {failed}")
         proof = {"kind": kind, "chosen": why} | certificate
-        record = expansion_record(expansion, base=source, base_hash=base_hash, selection=selection, certificate=proof)
+        account = chosen.account
+        record = expansion_record(expansion, base=source, base_hash=base_hash, selection=account, certificate=proof)
         write_json(temporary / "expansion.json", record | ({"base_details": file} if (file := details(folder)) else {}))
-        write_whole(temporary / "README.md", _card(source, expansion, selection))
+        write_whole(temporary / "README.md", _card(source, expansion, chosen.account))
     return Exported(expansion, kind)
 
 
-Expanded = tuple[Expansion, dict[str, Any], dict[str, Any]]  # where the copies are; selection; certificate
+@dataclass
+class _Chosen:
+    """The layers to copy, an account of how they were chosen, and the model where choosing them needed it."""
+
+    layers: Sequence[int]
+    account: dict[str, Any]
+    model: Any = None
 
 
-def _by_tensors(base: _Base, stored: Checkpoint, layers: Sequence[int] | Choice, temporary: Path) -> Expanded:
-    depth = text_config(read_config(stored.folder, base.trust_remote_code)).num_hidden_layers
-    chosen, selection = layers.choose(depth, base.load) if isinstance(layers, Choice) else (layers, {"select": "given"})
-    gc.collect()  # the model that the choice needed
-    expansion, certificate = expand_files(stored, temporary, chosen, trust_remote_code=base.trust_remote_code)
-    return expansion, selection, certificate
+def _depth(folder: Path, base: _Base) -> int:
+    """The base's number of layers, from its configuration alone."""
+    check_folder(folder, "--model")
+    check_json(folder, ["config.json"], "--model")
+    config = text_config(read_config(folder, base.trust_remote_code))
+    depth = getattr(config, "num_hidden_layers", None)
+    if not isinstance(depth, int) or depth < 1:
+        raise InputError(f"--model: the configuration of {base.source} does not say how many decoder layers it has")
+    return depth
 
 
-def _by_logits(base: _Base, layers: Sequence[int] | Choice, temporary: Path, folder: Path, beside: Beside) -> Expanded:
-    model = base.model()
-    depth = len(decoder_layers(model)[1])
-    chosen, selection = (
-        layers.choose(depth, lambda: (model, base.tokenizer()))
-        if isinstance(layers, Choice)
-        else (layers, {"select": "given"})
-    )
+def _choose(base: _Base, layers: Sequence[int] | Choice, depth: int) -> _Chosen:
+    """Raises InputError where `depth` layers do not have those that are asked for."""
+    if not isinstance(layers, Choice):
+        return _Chosen(layers, {"select": "given"})
+    loaded = []
+
+    def load() -> tuple[Any, Any]:
+        tokenizer = base.tokenizer()
+        loaded.append(base.model())
+        return loaded[0], tokenizer
+
+    chosen, account = layers.choose(depth, load)
+    plan_expansion(depth, chosen, option="--layers")
+    return _Chosen(chosen, account, loaded[0] if loaded else None)
+
+
+def _by_logits(
+    base: _Base, chosen: _Chosen, temporary: Path, folder: Path, beside: Beside
+) -> tuple[Expansion, dict[str, Any]]:
+    """Where the copies are, and the certificate."""
+    model = chosen.model if chosen.model is not None else base.model()
     tokens = probe_tokens(model, batch=2, length=16)
     before = reference(model, tokens)
-    expansion = expand(model, chosen, option="--layers")
+    expansion = expand(model, chosen.layers, option="--layers")
     with quiet_transformers():
         model.save_pretrained(temporary)
     trust = base.trust_remote_code
     copy_files(folder, temporary, trust)
     write_beside(temporary, beside, expansion)
     certificate = certify_expansion(before, model, expansion, tokens, reload=temporary, trust_remote_code=trust)
-    return expansion, selection, certificate
+    return expansion, certificate
 
 
 def _check_options(base: _Base, certify: str) -> None:

@@ -33,11 +33,12 @@ _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF
 class Beside:
     """Stored tensors that the model never holds though its configuration or family counts them: prediction heads.
 
-    names: how layers are numbered in the names of those that are.
+    names: how layers are numbered in the names of those that are. size: bytes of all of the checkpoint's tensors.
     """
 
     tensors: dict[str, Stored] = field(default_factory=dict)
     names: LayerNames | None = None
+    size: int = 0
 
     def planned(self, expansion: Expansion | None = None) -> Iterator[Planned]:
         """Them as they belong beside the model, expanded or not: what is numbered stays behind the last layer."""
@@ -99,7 +100,7 @@ def check_fit(stored: Checkpoint, trust_remote_code: bool, option: str = "--mode
     try:
         model, info = on_meta(stored.folder, without_quantisation(config), "auto", trust_remote_code)
     except Exception:  # its own code, or a version that lacks a kernel: loading it will say what there is to say
-        return Beside()
+        return Beside(size=stored.size)
     if quantised:  # scales, which the plain model has no place for
         info = {**info, "unexpected_keys": set()}
     path, layers = decoder_layers(model)
@@ -115,7 +116,7 @@ def check_fit(stored: Checkpoint, trust_remote_code: bool, option: str = "--mode
         for name, tensor in stored.tensors.items()
         if (numbers[name] >= depth if name in numbers else ignored is not None and _left_over(name, model, ignored))
     }
-    return Beside(kept, names)
+    return Beside(kept, names, stored.size)
 
 
 def kept_beside(source: str, revision: str | None, trust_remote_code: bool, option: str = "--model") -> Beside:

@@ -85,6 +85,15 @@ def merge(
     Raises InputError for fewer than two models, models of different bases, models of which some have copies and
     some not, and frozen parameters that differ.
     """
+    found = comparable(folders, weights)
+    shares = check_weights(weights, len(found))
+    if not found[0].layers:
+        return _averaged(found, shares, loading), None
+    return _united(found, shares, loading)
+
+
+def comparable(folders: Sequence[str | Path], weights: Sequence[float] | None) -> list[Adapted]:
+    """The models to merge, as their folders describe them; before any is loaded. Raises InputError as `merge` does."""
     found = [describe(folder) for folder in folders]
     if len(found) < 2:
         raise InputError(f"--models: {len(found)} given; expected at least two, separated by a comma")
@@ -96,9 +105,10 @@ def merge(
             raise InputError(
                 f"--models: of {found[0].folder} and {other.folder} only one has copied layers; merge like with like"
             )
-    if not found[0].layers:
-        return _averaged(found, shares, loading), None
-    return _united(found, shares, loading)
+    for layer in sorted({layer for one in found for layer in one.layers}):
+        if not sum(share for one, share in zip(found, shares, strict=True) if layer in one.layers) > 0:
+            raise InputError(f"--weights: only models of weight 0 copied layer {layer}; expected a weight above 0")
+    return found
 
 
 def _averaged(found: Sequence[Adapted], shares: Sequence[float], loading: dict[str, Any]) -> Any:
@@ -124,8 +134,6 @@ def _united(found: Sequence[Adapted], shares: Sequence[float], loading: dict[str
         expand(model, [place[layer] for layer in more], option="--models")
     where = dict(zip(plan.sources, plan.copies, strict=True))
     mass = {layer: sum(w for one, w in zip(found, shares, strict=True) if layer in one.layers) for layer in where}
-    if empty := [layer for layer, total in mass.items() if not total > 0]:
-        raise InputError(f"--weights: only models of weight 0 copied layer {empty[0]}; expected a weight above 0")
     totals: dict[tuple[int, str], torch.Tensor] = {}
     for one, share in zip(found, shares, strict=True):
         source = model if one is first else _load(one, loading)

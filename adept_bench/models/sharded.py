@@ -20,6 +20,7 @@ from adept_bench.models.anatomy import decoder_layers, text_config
 from adept_bench.models.depth import deeper_fields
 from adept_bench.models.expansion import Expansion, plan_expansion
 from adept_bench.models.fit import on_meta, read_config, refuse_stored_not_finite, without_quantisation
+from adept_bench.models.folders import check_room
 from adept_bench.models.layerproof import compare_tensors, layers_to_run, run_layer, silent_tensors
 from adept_bench.models.onelayer import (
     Family,
@@ -79,7 +80,7 @@ def expand_files(
     copy_files(base.folder, output, trust_remote_code)
     _write_config(base.folder, output, family, plan, names, trust_remote_code)
     planned = _planned(base, names, plan, silent)
-    _check_space(output, planned)
+    check_room(output, sum(one.size for one in planned), "the expanded checkpoint")
     reporter().log(f"writing {sum(one.size for one in planned) / 2**30:.2f} GiB")
     limit = None if base.files == (base.folder / "model.safetensors",) else base.largest_file
     write_checkpoint(output, planned, limit, base.metadata)
@@ -182,15 +183,6 @@ def _planned(
             quiet = silent[layer].get(rest)
             planned.append(Planned(names.at(number + 1, rest), stored, quiet))
     return planned
-
-
-def _check_space(output: Path, planned: Sequence[Planned]) -> None:
-    needed, free = sum(one.size for one in planned), shutil.disk_usage(output).free
-    if needed > free:
-        raise InputError(
-            f"--output: {output.parent} has {free / 2**30:.1f} GiB free; "
-            f"the expanded checkpoint needs {needed / 2**30:.1f}"
-        )
 
 
 def copy_files(folder: Path, output: Path, trust_remote_code: bool) -> None:
