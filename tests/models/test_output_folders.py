@@ -100,9 +100,7 @@ def test_what_could_not_become_the_output_is_said_before_the_work(
 ) -> None:
     output = where(tmp_path)
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(
-        InputError, match=r"^--output: cannot write .*(name too long|file is a file|Not a dir)"
-    ) as raised:
+    with pytest.raises(InputError, match=r"^--output: cannot write .*(name too long|file is a file)") as raised:
         free_output(output)
     assert len(str(raised.value)) < 400
     assert sorted(tmp_path.iterdir()) == before
