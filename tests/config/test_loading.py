@@ -61,11 +61,15 @@ def test_every_shipped_file_opens_with_its_command_and_is_listed():
             assert path.stem in first
 
 
-def test_shipped_grids_rise_by_factors_of_two():
+def test_shipped_grids_rise_by_factors_of_two_or_about_three():
     for name in list_presets():
         selection = load_preset(name).selection
         for grid in (selection.grid, *selection.method_grids.values()):
-            assert [high / low for low, high in pairwise(grid)] == pytest.approx([2.0] * (len(grid) - 1))
+            factors = [high / low for low, high in pairwise(grid)]
+            if name.startswith("smollm2"):
+                assert all(3 <= round(factor, 6) < 3.4 for factor in factors)
+            else:
+                assert factors == pytest.approx([2.0] * (len(grid) - 1))
 
 
 def test_lab_medical_is_what_its_files_say():
