@@ -164,7 +164,7 @@ class SharedForward:
         """
         wanted = range(len(self.layers)) if masks is None else masks
         tokens, length = self._tokens(), batch.ids.shape[1]
-        parts = batch.split(max(1, tokens // (2 * length)) if tokens else len(batch.lengths))
+        parts = batch.split(self.rows_at_once(length) or len(batch.lengths))
         recorded = [self._record(part) for part in parts]
         prefixes = [prefix for _, prefix in recorded]
         together = max(1, tokens // (length * len(parts[0].lengths)) - 1)
@@ -183,6 +183,11 @@ class SharedForward:
         for place, part in enumerate(parts):
             losses[-1, columns[place]] = part.means(prefixes[place], self._token_losses)
         return losses
+
+    def rows_at_once(self, length: int) -> int:
+        """How many documents of so many tokens share a layer's run, with a variant of each; 0 for any number."""
+        tokens = self._tokens()
+        return max(1, tokens // (2 * length)) if tokens else 0
 
     def _climb(
         self, calls: Sequence[_Call], prefix: Tensor, start: int, stop: int, masks: Collection[int]
