@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -42,6 +43,23 @@ def write_whole(path: Path, content: str | bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as UTF-8 JSON with sorted keys, whole."""
     write_whole(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+# what libraries say of a full disk or quota that wrap the system's error, or lose it
+_FULL = ("No space left", "os error 28", "StorageFull", "os error 27", "File too large", "quota exceeded")
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_WRITERS = ("PytorchStreamWriter", "inline_container", "MetadataIncompleteBuffer")
+
+
+def not_written(error: BaseException) -> str | None:
+    """Why a disk takes no more, where `error` says so: the system's words, whichever library passed them on."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return os.strerror(error.errno) if error.errno in _NO_ROOM else None
+    if any(sign in str(error) for sign in _FULL):
+        return os.strerror(errno.EFBIG if "os error 27" in str(error) or "too large" in str(error) else errno.ENOSPC)
+    if isinstance(error, RuntimeError) and any(sign in str(error) for sign in _WRITERS):
+        return "it could not be written to the end (is the disk full?)"
+    return None
 
 
 def content_hash(value: Any) -> str:

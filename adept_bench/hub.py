@@ -43,7 +43,7 @@ def reason(error: BaseException) -> str:
     if type(error) is FileNotFoundError:  # of a file system of fsspec, whose message is the path alone
         return f"no such file: {error}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return " ".join(lines[: 2 if len(lines[0]) < SHORT else 1])
+    return " ".join(lines[: 2 if len(lines[0]) < SHORT or lines[0].endswith(":") else 1])
 
 
 def unanswered() -> str:

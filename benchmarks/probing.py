@@ -3,11 +3,15 @@
     python benchmarks/probing.py                         # a random Qwen3 of the lab's shape, on the CPU
     python benchmarks/probing.py --device cuda --dtype bfloat16 --hidden 2048 --depth 28 --vocabulary 151936
     python benchmarks/probing.py --model M --json
+    python benchmarks/probing.py --model M --text F.jsonl --length 256 --documents 8 --probes layers --clock cpu
 
 Plain layers: L+1 whole passes over the same padded batches, a layer bypassed in each but one. Plain units: a backward
 that keeps every gradient, the statistics taken from the whole gradients afterwards. Times are the median of
 interleaved rounds. Memory is the peak above what is held before the probe (the weights): on CUDA as the allocator
 counts it, on the CPU from the profiler's record of every allocation, in a round of its own over the longest documents.
+
+The bound of the layer probe, measured in each round too: what its L(L+1)/2 layer runs and L+1 products with the head's
+weights take by themselves, layers called as the probe calls them, products written into memory that is there already.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ import statistics
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import torch
@@ -27,7 +32,7 @@ from torch import nn
 from adept_bench.probing.decoder import decoder
 from adept_bench.probing.layers import probe_layers
 from adept_bench.probing.loss import batch_losses, by_length, in_order, make_batch
-from adept_bench.probing.prefix import plain_masked_losses
+from adept_bench.probing.prefix import SharedForward, plain_masked_losses
 from adept_bench.probing.undisturbed import first_device
 from adept_bench.probing.units import probe_units
 
@@ -48,6 +53,14 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--batch-size", type=int, default=8, help="of the layer probe; the unit probe takes 1")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--text", help="JSON lines with a field `text` to take documents from, instead of random tokens"
+    )
+    parser.add_argument("--probes", default="layers,units")
+    parser.add_argument(
+        "--clock", choices=("wall", "cpu"), default="wall", help="cpu: of this process, on a busy machine"
+    )
+    parser.add_argument("--no-memory", action="store_true", help="leave out the peaks")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
@@ -72,6 +85,21 @@ def make_model(chosen: argparse.Namespace) -> Any:
     )
     with torch.device(chosen.device):
         return Qwen3ForCausalLM(config).to(dtype).eval()
+
+
+def make_documents(chosen: argparse.Namespace, model: Any) -> Documents:
+    """Random tokens of random lengths, or the first documents of a text that are as long as asked, cut to that."""
+    if chosen.text:
+        from transformers import AutoTokenizer
+
+        read = AutoTokenizer.from_pretrained(chosen.model)
+        with open(chosen.text, encoding="utf-8") as lines:
+            ids = (read(json.loads(line)["text"])["input_ids"][: chosen.length] for line in lines)
+            return list(islice((one for one in ids if len(one) == chosen.length), chosen.documents))
+    draw = random.Random(0)
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    lengths = [draw.randint(max(2, chosen.length // 2), chosen.length) for _ in range(chosen.documents)]
+    return [[draw.randrange(vocabulary) for _ in range(length)] for length in lengths]
 
 
 def plain_layers(model: nn.Module, documents: Documents, batch_size: int) -> list[float]:
@@ -102,6 +130,50 @@ def plain_units(model: nn.Module, documents: Documents, batch_size: int) -> list
     return [value / -(-len(documents) // batch_size) for value in sums]
 
 
+def bound_of_layers(model: Any, documents: Documents, clock: Callable[[], float]) -> float:
+    """Seconds of the layer probe's layer runs and head products alone: of one of each a document, multiplied."""
+    layers, head = decoder(model).layers, model.get_output_embeddings()
+    shared = SharedForward(model, layers)
+    rows = shared.rows_at_once(max(map(len, documents)))
+    inside, products, buffer = 0.0, 0.0, None
+    started = 0.0
+
+    def enter(*_: Any) -> None:
+        nonlocal started
+        started = clock()
+
+    def leave(*_: Any) -> None:
+        nonlocal inside
+        inside += clock() - started
+
+    handles = [
+        hook
+        for layer in layers
+        for hook in (layer.register_forward_pre_hook(enter), layer.register_forward_hook(leave))
+    ]
+    with torch.no_grad():
+        for indices in by_length(documents, rows):
+            batch = make_batch([documents[index] for index in indices], first_device(model))
+            hidden = model.get_decoder()(**batch.inputs).last_hidden_state.flatten(0, 1)
+            if buffer is None or len(buffer) < len(hidden):
+                buffer = hidden.new_zeros(len(hidden), len(head.weight))
+            begun = clock()
+            torch.mm(hidden, head.weight.t(), out=buffer[: len(hidden)])
+            products += clock() - begun
+    for handle in handles:
+        handle.remove()
+    return inside * (len(layers) + 1) / 2 + products * (len(layers) + 1)
+
+
+def clock_of(chosen: argparse.Namespace) -> Callable[[], float]:
+    def clock() -> float:
+        if chosen.device.startswith("cuda"):
+            torch.cuda.synchronize()
+        return time.process_time() if chosen.clock == "cpu" else time.perf_counter()
+
+    return clock
+
+
 def peak_memory(work: Callable[[], Any], device: str) -> int:
     """Bytes at the peak of `work` above what is held before it."""
     if device.startswith("cuda"):
@@ -121,12 +193,10 @@ def peak_memory(work: Callable[[], Any], device: str) -> int:
     return peak
 
 
-def seconds(work: Callable[[], Any], device: str) -> float:
-    started = time.perf_counter()
+def seconds(work: Callable[[], Any], clock: Callable[[], float]) -> float:
+    started = clock()
     work()
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
+    return clock() - started
 
 
 def compare(
@@ -135,21 +205,31 @@ def compare(
     documents: Documents,
     batch_size: int,
     chosen: Any,
+    bound: Callable[[Documents], float] | None = None,
 ) -> dict[str, float]:
-    """Median seconds of both, interleaved after one warm-up, and the median of the rounds' ratios; peak memory.
+    """Median seconds of both, interleaved after a warm-up, and the median of the rounds' ratios; peak memory.
 
     The peak is that of the two longest batches, as no other needs more and the profiler is slow.
     """
-    longest = sorted(documents, key=len)[-2 * batch_size :]
-    ours(longest), plain(longest)
+    ours(documents[:1]), plain(documents[:1])
     times = []
     for _ in range(chosen.rounds):
-        times.append([seconds(partial(probe, documents), chosen.device) for probe in (ours, plain)])
+        round_of = [seconds(partial(probe, documents), clock_of(chosen)) for probe in (ours, plain)]
+        times.append((*round_of, bound(documents) if bound else round_of[0]))
+    found = {
+        "seconds": statistics.median(a for a, _, _ in times),
+        "plain_seconds": statistics.median(b for _, b, _ in times),
+        "time_ratio": statistics.median(a / b for a, b, _ in times),
+    }
+    if bound:
+        found["bound_seconds"] = statistics.median(c for _, _, c in times)
+        found["bound_ratio"] = statistics.median(a / c for a, _, c in times)
+    if chosen.no_memory:
+        return found
+    longest = sorted(documents, key=len)[-2 * batch_size :]
     memory = [peak_memory(partial(probe, longest), chosen.device) for probe in (ours, plain)]
     return {
-        "seconds": statistics.median(a for a, _ in times),
-        "plain_seconds": statistics.median(b for _, b in times),
-        "time_ratio": statistics.median(a / b for a, b in times),
+        **found,
         "peak_bytes": memory[0],
         "plain_peak_bytes": memory[1],
         "memory_ratio": memory[0] / memory[1],
@@ -160,53 +240,39 @@ def main() -> None:
     chosen = options()
     torch.set_num_threads(chosen.threads)
     model = make_model(chosen)
-    draw = random.Random(0)
-    vocabulary = model.get_input_embeddings().weight.shape[0]
-    lengths = [draw.randint(max(2, chosen.length // 2), chosen.length) for _ in range(chosen.documents)]
-    documents = [[draw.randrange(vocabulary) for _ in range(length)] for length in lengths]
+    documents = make_documents(chosen, model)
     size = chosen.batch_size
-
-    layers = probe_layers(model, documents, batch_size=size).importance, plain_layers(model, documents, size)
-    units = [unit.importance for unit in probe_units(model, documents)], plain_units(model, documents, 1)
-    report = {
-        "layers": {
-            **compare(
-                lambda texts: probe_layers(model, texts, batch_size=size),
-                lambda texts: plain_layers(model, texts, size),
-                documents,
-                size,
-                chosen,
-            ),
-            "largest_difference_nats": max(abs(a - b) for a, b in zip(*layers)),
-        },
-        "units": {
-            **compare(
-                lambda texts: probe_units(model, texts, batch_size=1),
-                lambda texts: plain_units(model, texts, 1),
-                documents,
-                1,
-                chosen,
-            ),
-            "largest_relative_difference": max(abs(a - b) / b for a, b in zip(*units) if b),
-        },
-    }
+    layers: dict[str, list[float]] = {}
+    units: dict[str, list[float]] = {}
+    report = {}
+    if "layers" in chosen.probes:
+        timed = compare(
+            lambda texts: layers.update(ours=probe_layers(model, texts, batch_size=size).importance),
+            lambda texts: layers.update(plain=plain_layers(model, texts, size)),
+            documents,
+            size,
+            chosen,
+            lambda texts: bound_of_layers(model, texts, clock_of(chosen)),
+        )
+        differ = max(abs(a - b) for a, b in zip(layers["ours"], layers["plain"]))
+        report["layers"] = {**timed, "largest_difference_nats": differ}
+    if "units" in chosen.probes:
+        timed = compare(
+            lambda texts: units.update(ours=[unit.importance for unit in probe_units(model, texts)]),
+            lambda texts: units.update(plain=plain_units(model, texts, 1)),
+            documents,
+            1,
+            chosen,
+        )
+        differ = max(abs(a - b) / b for a, b in zip(units["ours"], units["plain"]) if b)
+        report["units"] = {**timed, "largest_relative_difference": differ}
     if chosen.json:
         print(json.dumps({"settings": vars(chosen), **report}, indent=1))
         return
-    heads = (
-        ("ours s", 10),
-        ("plain s", 10),
-        ("ratio", 8),
-        ("ours MB", 10),
-        ("plain MB", 10),
-        ("ratio", 8),
-        ("differs", 10),
-    )
-    print("probe   " + "".join(f"{head:>{width}}" for head, width in heads))
     for name, row in report.items():
-        times = f"{row['seconds']:10.3f}{row['plain_seconds']:10.3f}{row['time_ratio']:8.2f}"
-        memory = f"{row['peak_bytes'] / 1e6:10.1f}{row['plain_peak_bytes'] / 1e6:10.1f}{row['memory_ratio']:8.2f}"
-        print(f"{name:8}{times}{memory}{row[next(key for key in row if key.startswith('largest'))]:10.1e}")
+        print(name)
+        for key, value in row.items():
+            print(f"  {key:28}{value / 1e6:12.1f} MB" if key.endswith("bytes") else f"  {key:28}{value:12.3g}")
 
 
 if __name__ == "__main__":

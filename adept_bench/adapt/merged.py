@@ -9,7 +9,7 @@ from typing import Any
 from adept_bench import __version__
 from adept_bench.errors import InputError
 from adept_bench.files import write_json, write_whole
-from adept_bench.models.folders import expansion_record, free_output, new_folder
+from adept_bench.models.folders import check_room, expansion_record, free_output, new_folder
 from adept_bench.progress import reporter
 
 DOCUMENTS = 100  # of a corpus that losses are measured on
@@ -29,16 +29,21 @@ def merge_checkpoints(
     `corpora`: files or Hub ids that every model's and the merged one's mean document loss is measured on, in nats a
     token (the first documents at even distances; documents the models trained on count as seen). Raises InputError.
     """
+    from adept_bench.corpora.large import open_corpus
     from adept_bench.models.checkpoints import quiet_transformers, stored_tokenizer
-    from adept_bench.models.merging import describe, merge
+    from adept_bench.models.fit import kept_beside, write_beside
+    from adept_bench.models.merging import comparable, inserted, merge
 
     output = free_output(output)
-    parts = [describe(folder) for folder in folders]
+    parts = comparable(folders, weights)
+    kept = [kept_beside(str(part.folder), None, trust_remote_code, "--models") for part in parts]
     tokenizer = stored_tokenizer(str(parts[0].folder), trust_remote_code=trust_remote_code)
     if corpora and tokenizer is None:
         raise InputError(f"--corpora: {parts[0].folder} has no tokenizer to read them with; leave this option out")
+    texts = {name: open_corpus(name, option="--corpora").sample(DOCUMENTS).texts for name in corpora}
+    check_room(output, max(one.size for one in kept), "one of the models alone")
     model, plan = merge(folders, weights, trust_remote_code=trust_remote_code)
-    losses = _losses(folders, model, tokenizer, corpora, trust_remote_code)
+    losses = _losses(folders, model, tokenizer, texts, trust_remote_code)
     record: dict[str, Any] = {
         "models": [str(part.folder) for part in parts],
         "weights": list(weights) if weights else None,
@@ -50,6 +55,7 @@ def merge_checkpoints(
             model.save_pretrained(temporary)
             if tokenizer is not None:
                 tokenizer.save_pretrained(temporary)
+        write_beside(temporary, kept[0], inserted(parts[0], plan) if plan is not None else None)
         write_json(temporary / "merge.json", record)
         if plan is not None:
             selection = {"select": "union of the merged"}
@@ -62,30 +68,25 @@ def merge_checkpoints(
 
 
 def _losses(
-    folders: Sequence[str], merged: Any, tokenizer: Any, corpora: Sequence[str], trust_remote_code: bool
+    folders: Sequence[str], merged: Any, tokenizer: Any, texts: dict[str, list[str]], trust_remote_code: bool
 ) -> dict[str, dict[str, float]]:
     """Corpus -> model (folder, or "merged") -> nats a token."""
-    from adept_bench.corpora.large import open_corpus
     from adept_bench.corpora.tokens import tokenize_documents
     from adept_bench.models.checkpoints import load_model
     from adept_bench.probing.loss import corpus_loss
 
-    if not corpora:
+    if not texts:
         return {}
     context = getattr(merged.config.get_text_config(), "max_position_embeddings", None) or LONGEST
-    documents = {
-        name: tokenize_documents(
-            tokenizer, open_corpus(name, option="--corpora").sample(DOCUMENTS).texts, max_length=min(context, LONGEST)
-        )
-        for name in corpora
-    }
-    found: dict[str, dict[str, float]] = {name: {} for name in corpora}
+    length = min(context, LONGEST)
+    documents = {name: tokenize_documents(tokenizer, found, max_length=length) for name, found in texts.items()}
+    losses: dict[str, dict[str, float]] = {name: {} for name in texts}
     for label in (*folders, "merged"):
         model = merged if label == "merged" else load_model(label, dtype="auto", trust_remote_code=trust_remote_code)
-        for name in corpora:
-            found[name][label] = corpus_loss(model, documents[name])
-            reporter().log(f"{label} on {name}: {found[name][label]:.3f} nats a token")
-    return found
+        for name in texts:
+            losses[name][label] = corpus_loss(model, documents[name])
+            reporter().log(f"{label} on {name}: {losses[name][label]:.3f} nats a token")
+    return losses
 
 
 def _lines(record: dict[str, Any], plan: Any) -> list[str]:

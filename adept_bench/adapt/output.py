@@ -12,19 +12,23 @@ from adept_bench.models.folders import expansion_record, new_folder
 from adept_bench.models.places import on_hub_only
 
 if TYPE_CHECKING:
+    from adept_bench.models.fit import Beside
     from adept_bench.suite.inputs import Inputs
     from adept_bench.suite.trained import Trained
 
 RECORD = "adaptation.json"
 
 
-def write_adapted(trained: Trained, inputs: Inputs, summary: dict[str, Any], output: Path) -> None:
-    """Write model (in the base checkpoint's dtype, adapters folded in), tokenizer, generation configuration, chat
-    template, adaptation.json, expansion.json where layers were inserted, and README.md to the folder `output`, whole.
+def write_adapted(trained: Trained, inputs: Inputs, summary: dict[str, Any], output: Path, beside: Beside) -> None:
+    """Write the adapted checkpoint to the folder `output`, whole.
 
+    It holds the model (in the base checkpoint's dtype, adapters folded in), what the base stored `beside` it,
+    tokenizer, generation configuration, chat template, adaptation.json, expansion.json where layers were inserted, and
+    README.md.
     Raises InputError where it cannot be written; nothing is left behind then.
     """
     from adept_bench.models.checkpoints import quiet_transformers, stored_tokenizer
+    from adept_bench.models.fit import write_beside
 
     model, source, expansion = trained.evaluable(), inputs.config.model, trained.edit.expansion
     with new_folder(output) as temporary:
@@ -33,6 +37,7 @@ def write_adapted(trained: Trained, inputs: Inputs, summary: dict[str, Any], out
             # without the padding token that training may have needed: padding with the end token hides it from labels
             tokenizer = stored_tokenizer(inputs.place, source.revision, source.trust_remote_code)
             tokenizer.save_pretrained(temporary)
+        write_beside(temporary, beside, expansion)
         write_json(temporary / RECORD, {"adept_bench": __version__, **summary})
         if expansion is not None:
             record = expansion_record(

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from adept_bench.adapt.layers import Choice, choose
 from adept_bench.adapt.output import stored_dtype, write_adapted
 from adept_bench.adapt.plan import BUDGET, Plan, affordable, check_probe_corpus, make_plan, with_layers
-from adept_bench.config.schema import MethodOptions, ModelConfig
+from adept_bench.config.schema import MethodOptions, ModelConfig, RunConfig
 from adept_bench.errors import InputError
-from adept_bench.models.folders import free_output
+from adept_bench.models.folders import check_room, free_output, writing
 from adept_bench.progress import reporter
 
 if TYPE_CHECKING:
     from adept_bench.methods.base import Method
+    from adept_bench.models.fit import Beside
     from adept_bench.suite.base import BaseMeasurements
     from adept_bench.suite.cell import Spec
     from adept_bench.suite.trained import Trained
@@ -50,9 +51,10 @@ def adapt(
     Raises InputError for bad input, before any work where it can be known.
     """
     from adept_bench.methods.registry import get
-    from adept_bench.models.checkpoints import model_hash
+    from adept_bench.models.fit import kept_beside
     from adept_bench.suite.base import BaseMeasurements
     from adept_bench.suite.cell import Spec
+    from adept_bench.training.optimizers import check_hardware
 
     output = free_output(output)
     if not 0 < budget < 1:
@@ -62,20 +64,37 @@ def adapt(
         raise InputError(f"--method: {method} trains nothing; expected another method")
     check_probe_corpus(definition, probe_corpus)
     work = output.parent / f".{output.name}.adapt"
-    model_hash(model, revision)  # a missing model is named before anything is read
+    beside = kept_beside(model, revision, trust_remote_code)  # what is wrong with the model is said before all else
+    check_room(output, beside.size, "the base checkpoint alone")
     dtype = _dtype(model, revision, trust_remote_code)
     source = ModelConfig(source=model, revision=revision, trust_remote_code=trust_remote_code, dtype=dtype)
-    plan = _plan(definition, source, corpus, probe_corpus, k, budget, learning_rate, overrides)
+    shape = _shape(source)
+    plan = _plan(definition, source, shape, corpus, probe_corpus, k, budget, learning_rate, overrides)
+    check_hardware(plan.config)
+    _check_edit(method, plan.config, shape)
     base = BaseMeasurements(Spec(plan.config, method, seed, None).inputs, work / "base")
     choice = None
     if k == "auto":
         choice = _auto(plan, definition, base, budget, time_budget)
         plan = Plan(with_layers(plan.config, choice.layers), {**plan.reasons, "options.k": choice.reason})
     spec = Spec(plan.config, method, seed, {"value": plan.config.training.learning_rate, "source": "set"})
-    return _run(spec, plan, choice, output, work, general=probe_corpus is not None)
+    with writing(work):
+        return _run(spec, plan, choice, output, work, beside, general=probe_corpus is not None)
 
 
-def _run(spec: Spec, plan: Plan, choice: Choice | None, output: Path, work: Path, general: bool) -> dict[str, Any]:
+def _check_edit(method: str, config: RunConfig, shape: Any) -> None:
+    """Raise InputError, before the base is measured, where shapes or packages show that adapters cannot be made."""
+    from adept_bench.methods.edits import LowRank
+    from adept_bench.methods.registry import get
+
+    edit = get(method, config.options).edit
+    if isinstance(edit, LowRank):
+        edit.check(shape)
+
+
+def _run(
+    spec: Spec, plan: Plan, choice: Choice | None, output: Path, work: Path, beside: Beside, general: bool
+) -> dict[str, Any]:
     from adept_bench.files import content_hash
     from adept_bench.methods.registry import get
     from adept_bench.suite.base import BaseMeasurements
@@ -115,7 +134,7 @@ def _run(spec: Spec, plan: Plan, choice: Choice | None, output: Path, work: Path
         "certificate": trained.certificate,
         "training": {"steps": trained.record.steps, "tokens": trained.record.tokens, "curve": trained.record.curve},
     }
-    write_adapted(trained, inputs, summary, output)
+    write_adapted(trained, inputs, summary, output, beside)
     shutil.rmtree(work, ignore_errors=True)
     return summary
 
@@ -123,6 +142,7 @@ def _run(spec: Spec, plan: Plan, choice: Choice | None, output: Path, work: Path
 def _plan(
     method: Method,
     source: ModelConfig,
+    shape: Any,
     corpus: str,
     probe_corpus: str | None,
     k: int | str | None,
@@ -137,7 +157,7 @@ def _plan(
     tokens = estimated_tokens(tokenizer, corpus)
     return make_plan(
         method,
-        _shape(source),
+        shape,
         tokens,
         source=source,
         corpus=corpus,

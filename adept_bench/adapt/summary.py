@@ -20,6 +20,8 @@ def lines(summary: dict[str, Any]) -> list[str]:
         f"trained: {trained['trainable_fraction']:.1%} of {trained['total_parameters']:,} parameters "
         f"at peak rate {rate:g}{copies}"
     )
+    if left_out := summary["definition"].get("left_out"):
+        found.append(f"not adapted: {', '.join(left_out)} of the layers")
     if summary["layers_chosen"]:
         found.append(f"layers: {summary['layers_chosen']}")
     found.append(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from adept_bench.cli.options import Debug, ModelOption, Quiet, RevisionOption, SetOption
+from adept_bench.cli.options import LARGEST, Debug, ModelOption, Quiet, RevisionOption, SetOption
 from adept_bench.errors import InputError
 
 
@@ -31,7 +31,9 @@ def adapt_command(
         typer.Option("--time-budget", help="With --k auto: training operations, as a share of full pretraining's."),
     ] = None,
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Default: from the width.")] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Order of the text, and of random choices.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=LARGEST, help="Order of the text, and of random choices.")
+    ] = 0,
     revision: RevisionOption = None,
     trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="Run the model's own code.")] = False,
     settings: SetOption = None,

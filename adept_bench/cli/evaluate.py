@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from adept_bench.cli.options import (
+    LARGEST,
     BackendOption,
     Debug,
     FewshotOption,
@@ -31,7 +32,9 @@ def eval_command(
     settings: SetOption = None,
     backend: BackendOption = None,
     fewshot: FewshotOption = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Which of the lab's base models lab:base is.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=LARGEST, help="Which of the lab's base models lab:base is.")
+    ] = 0,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adept_bench.cli.options import ModelOption, RevisionOption
+from adept_bench.cli.options import LARGEST, ModelOption, RevisionOption, split_integers
 from adept_bench.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def expand_command(
             min=2, help=f"Tokens a document is cut to when probing. Default: the model's context, at most {LONGEST}."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of --select random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST, help="Seed of --select random.")] = 0,
     dtype: Annotated[str, typer.Option(help="auto (the checkpoint's own), float32, bfloat16 or float16.")] = "auto",
     device: Annotated[str, typer.Option(help="Where the work is done: cpu, cuda, cuda:1, ...")] = "cpu",
     certify: Annotated[
@@ -115,10 +115,7 @@ def _named_layers(layers: str | None, select: Select | None, k: int | None, corp
             raise InputError(
                 f"--layers: {layers} names the layers; expected no {'--k' if k is not None else '--corpus'}"
             )
-        try:
-            return [int(part) for part in layers.split(",")]
-        except ValueError:
-            raise InputError(f"--layers: {layers!r} is not a list of layer numbers; expected one like 1,5") from None
+        return split_integers(layers, "--layers", repeats=True)
     assert select is not None
     if k is None:
         raise InputError(f"--k: missing; expected the number of layers to copy with --select {select.value}")
@@ -152,6 +149,7 @@ def _selection(select: Select | None, k: int | None, corpus: str | None, seed: i
 
 
 def _importance(model: Any, tokenizer: Any, texts: list[str], max_length: int | None) -> list[float]:
+    from adept_bench.corpora.specials import literal, said
     from adept_bench.corpora.tokens import tokenize_documents
     from adept_bench.models.anatomy import decoder_layers
     from adept_bench.probing.context import length_limit
@@ -159,10 +157,10 @@ def _importance(model: Any, tokenizer: Any, texts: list[str], max_length: int | 
     from adept_bench.progress import counted, reporter
     from adept_bench.shortage import advised
 
-    if tokenizer is None:
-        raise InputError("--model: has no tokenizer; expected one, to measure importance on --corpus")
     length = length_limit(model, max_length, longest=LONGEST)
     documents = tokenize_documents(tokenizer, texts, max_length=length)
+    if found := literal(tokenizer, texts):
+        reporter().log(said("--corpus", found))
     depth = len(decoder_layers(model)[1])
     with reporter().task("probing layers", unit="step") as task:
         probe = advised("the layer probe", "lower --max-length")(probe_layers)

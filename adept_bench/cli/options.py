@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ import typer
 
 from adept_bench.errors import InputError, unknown_name
 from adept_bench.progress import for_terminal, use
+
+LARGEST = 2**32 - 1  # numpy's generators take no larger seed
+MOST = 10_000  # numbers that one option may give
 
 
 @dataclass
@@ -67,7 +71,9 @@ OtherModelOption = Annotated[
 MethodsOption = Annotated[
     str | None, typer.Option("--methods", help="Such as full,adept. Default: the suite's.", metavar="A,B")
 ]
-SeedsOption = Annotated[str | None, typer.Option("--seeds", help="Such as 0,1,2. Default: the suite's.", metavar="0,1")]
+SeedsOption = Annotated[
+    str | None, typer.Option("--seeds", help="Such as 0,1,2 or 0-4. Default: the suite's.", metavar="0,1")
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change one setting, e.g. training.tokens=200000; repeatable.", metavar="KEY=VALUE"),
@@ -137,17 +143,39 @@ def split_names(value: str | None) -> list[str] | None:
     return None if value is None else [part.strip() for part in value.split(",") if part.strip()]
 
 
-def split_integers(value: str | None, option: str) -> list[int] | None:
-    """`0,1` as a list of whole numbers from 0, without repeats; InputError names `option`."""
+def split_integers(value: str | None, option: str, repeats: bool = False) -> list[int] | None:
+    """`0,1` or `0-4,7` as a list of whole numbers from 0; those given twice once, unless `repeats` are to be kept.
+
+    Raises InputError, naming `option`, for all else, for a number that is no seed of torch's and numpy's generators
+    (below 2^32), and for more than `MOST` of them.
+    """
     parts = split_names(value)
     if parts is None:
         return None
-    for part in parts:
-        if not (part.isascii() and part.isdigit()):
-            raise InputError(f"{option}: {part!r} is not a whole number from 0; expected a list such as 0,1,2")
     if not parts:
         raise InputError(f"{option}: no number in {value!r}; expected a list such as 0,1,2")
-    return list(dict.fromkeys(int(part) for part in parts))
+    numbers: list[int] = []
+    for part in parts:
+        first, last = _range(part, option)
+        if last - first + len(numbers) >= MOST:
+            raise InputError(f"{option}: {part!r} makes more than {MOST} numbers; expected a list such as 0,1,2 or 0-4")
+        numbers += range(first, last + 1)
+    return numbers if repeats else list(dict.fromkeys(numbers))
+
+
+def _range(part: str, option: str) -> tuple[int, int]:
+    """The first and last number of `3` or `0-4`."""
+    found = re.fullmatch(r"([0-9]+)(?:\s*-\s*([0-9]+))?", part)
+    if found is None:
+        raise InputError(f"{option}: {part!r} is not a whole number from 0; expected a list such as 0,1,2 or 0-4")
+    for digits in filter(None, found.groups()):
+        if len(digits.lstrip("0")) > len(str(LARGEST)) or int(digits) > LARGEST:
+            raise InputError(f"{option}: {digits[:40]} is too large; expected whole numbers from 0 to {LARGEST}")
+    first = int(found[1])
+    last = first if found[2] is None else int(found[2])
+    if last < first:
+        raise InputError(f"{option}: {part!r} ends before it begins; expected a range such as {last}-{first}")
+    return first, last
 
 
 def _show_version(value: bool) -> bool:

@@ -80,7 +80,7 @@ def plan_command(
     debug: Debug = False,
 ) -> None:
     """What each method needs: parameters, operations, memory, hours on devices. Nothing runs, no weights are read."""
-    from adept_bench.config.loading import load_suite, resolve
+    from adept_bench.config.loading import load_preset, load_suite, on_preset, resolve
     from adept_bench.config.names import check_methods
 
     if mfu is not None and not 0 < mfu <= 1:
@@ -90,6 +90,7 @@ def plan_command(
         if idle := [name for name, value in given.items() if value is not None] + ["--measure"] * measure:
             raise InputError(f"--compare: takes every stored result of suite and preset; expected no {idle[0]}")
     loaded = load_suite(suite)
+    loaded = on_preset(loaded, load_preset(preset or loaded.preset))
     names = loaded.methods
     if methods is not None:
         names = check_methods(split_names(methods) or [], "--methods", loaded.variants)

@@ -192,6 +192,7 @@ def _load(
     device: str | None,
 ) -> _Inputs:
     from adept_bench.corpora.reading import read_corpus
+    from adept_bench.corpora.specials import literal, said
     from adept_bench.corpora.tokens import tokenize_documents
 
     # the corpus first: its mistakes are found at once, a model takes a while
@@ -213,6 +214,8 @@ def _load(
     tokens = sum(map(len, documents))
     layers = len(decoder_layers(model)[1])
     reporter().log(f"{len(documents)} documents, {tokens} tokens, {layers} layers")
+    if found := literal(tokenizer, texts.texts):
+        reporter().log(said(corpus, found))
     used = {"documents_used": len(documents), "tokens": tokens}
     settings = {"max_length": length, "padding": padding, "dtype": dtype, **_identified(source, revision)}
     if padding == "counted":

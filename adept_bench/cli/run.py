@@ -60,10 +60,11 @@ def run_command(
 
     start()
     overrides = [*(settings or ()), *task_settings(backend, fewshot)]
-    from adept_bench.config.loading import load_suite, resolve
+    from adept_bench.config.loading import load_preset, load_suite, on_preset, resolve
     from adept_bench.config.names import check_methods
 
     loaded = load_suite(suite)
+    loaded = on_preset(loaded, load_preset(preset or loaded.preset))
     chosen = loaded.methods
     if methods is not None:
         chosen = check_methods(split_names(methods) or [], "--methods", loaded.variants)

@@ -59,6 +59,7 @@ def load_preset(name_or_path: str) -> Preset:
     path = _find(name_or_path, "presets", "--preset", "preset")
     data, lines = _with_base(path, ())
     preset = _validated(Preset, data, lines, path)
+    _check_variants(preset, path)
     grids = preset.selection.method_grids
     if grids:
         check_methods(grids, place(lines, ("selection", "method_grids"), str(path)))
@@ -116,10 +117,21 @@ def _validated(model: type[_Loaded], data: dict[str, Any], lines: Lines, path: P
     return loaded
 
 
-def _check_variants(suite: Suite, path: Path) -> None:
+def on_preset(suite: Suite, preset: Preset) -> Suite:
+    """The suite with the preset's variants, which stand over its own of the same name."""
+    if not preset.variants:
+        return suite
+    found = suite.model_copy(update={"variants": {**suite.variants, **preset.variants}})
+    for at in [at for at in found._lines if at[:1] == ("variants",) and set(at[1:2]) & preset.variants.keys()]:
+        del found._lines[at]
+    found._lines.update({at: where for at, where in preset._lines.items() if at[:1] == ("variants",) and at[1:]})
+    return found
+
+
+def _check_variants(loaded: Suite | Preset, path: Path) -> None:
     """Names that can be part of a file's name and are no method's; methods that exist; settings that fit."""
-    lines = suite._lines
-    for name, variant in suite.variants.items():
+    lines = loaded._lines
+    for name, variant in loaded.variants.items():
         where = place(lines, ("variants", name), str(path))
         if name in METHOD_NAMES:
             raise InputError(f"{where}: variant {name!r} has the name of a method; expected another one")

@@ -15,6 +15,7 @@ from adept_bench.config.experiments import (
     list_suites,
     load_preset,
     load_suite,
+    on_preset,
 )
 from adept_bench.config.names import check_methods
 from adept_bench.config.schema import SECTIONS, Preset, PresetTaskSet, RunConfig, Suite
@@ -39,6 +40,7 @@ __all__ = [
     "list_suites",
     "load_preset",
     "load_suite",
+    "on_preset",
     "resolve",
 ]
 
@@ -130,7 +132,9 @@ def _flat(preset: Preset, suite: Suite, *, needs_domain: bool) -> dict[str, Any]
     if suite.domain in domains:
         text = domains[suite.domain].model_dump(mode="json")
         corpora |= {"domain": text["train"], "domain_heldout": text["heldout"]}
-    tasks = preset.tasks.model_dump(mode="json", include={"num_fewshot", "fewshot", "data", "batch_size", "limit"})
+    tasks = preset.tasks.model_dump(
+        mode="json", include={"num_fewshot", "fewshot", "data", "batch_size", "limit", "limits"}
+    )
     tasks |= {
         "groups": _groups(preset.tasks, suite.domain),
         "validation": _groups(preset.tasks.validation, suite.domain),

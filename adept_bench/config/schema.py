@@ -90,7 +90,7 @@ Corpus = Annotated[
 
 
 class Preparation(Section):
-    """What is done to domain and general text before it is trained on; nothing, where no setting is made."""
+    """What is done to text before it is trained on; nothing, where no setting is made."""
 
     decontaminate: Annotated[int, Field(ge=5)] | None = later(None)
     """Leave out documents that share so many consecutive words with an item of the configured tasks, test or
@@ -102,6 +102,23 @@ class Preparation(Section):
     it (ours)."""
     general_bytes_per_token: PositiveFloat | None = later(None)
     """As `bytes_per_token`, of general text, which replay reads a share of. Default: all of it (ours)."""
+    special_tokens: Literal["token", "text"] = later("token")
+    """What a special token such as `</s>` is that stands in training, held-out or probe text: that token, or its
+    characters; the log says how many there are (docs/corpora.md). Default token (transformers)."""
+
+
+class Measured(Section):
+    """A corpus whose loss is measured beside those of general and domain text."""
+
+    source: str
+    """As a corpus of one source. No default."""
+    form: Literal["text", "chat"] = "text"
+    """`chat`: a document's first line is a question and the rest its answer, put in the tokenizer's chat template; the
+    loss is the answer's. Where a tokenizer has no template it is not measured, and a line says so. Default: text
+    (ours)."""
+
+
+PartName = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]*$")]
 
 
 class DataConfig(Preparation):
@@ -115,8 +132,11 @@ class DataConfig(Preparation):
     """Probe corpus of general competence. Default: the general corpus (paper: examples of general benchmarks)."""
     domain_heldout: str | None = None
     """Domain text for the loss before and after. Default: split off the domain corpus (ours)."""
-    general_heldout: str | None = None
-    """General text for the loss before and after. Default: split off the general corpus (ours)."""
+    general_heldout: str | dict[PartName, str] | None = None
+    """General text for the loss before and after; of several corpora by name, as many documents of each, and the loss
+    of each is reported as `general/NAME` too. Default: split off the general corpus (ours)."""
+    measured: dict[PartName, Measured] = later({})
+    """Further corpora whose loss is reported, by name. Default: none (ours)."""
     probe_documents: PositiveInt = 64
     """Documents a probe reads. Default 64 (ours)."""
     heldout_documents: PositiveInt = 100
@@ -144,6 +164,8 @@ class TaskConfig(Section):
     """Requests in a batch; changes speed and memory, not what is asked. Default 64 (ours)."""
     limit: PositiveInt | None = None
     """Only the first items of each task, for trying things out. Default: all (ours)."""
+    limits: dict[str, PositiveInt] = later({})
+    """Only the first items of single tasks, by task. Default: none named (ours)."""
 
     @property
     def tested(self) -> list[str]:
@@ -365,8 +387,10 @@ class PresetData(Preparation):
     """As `data.general` of a run. No default."""
     probe: Corpus | None = None
     """As `data.probe` of a run. Default: the general corpus."""
-    general_heldout: str | None = None
+    general_heldout: str | dict[PartName, str] | None = None
     """As `data.general_heldout` of a run. Default: split off the general corpus."""
+    measured: dict[PartName, Measured] = later({})
+    """As `data.measured` of a run. Default: none."""
     probe_documents: PositiveInt = 64
     """As `data.probe_documents` of a run. Default 64."""
     heldout_documents: PositiveInt = 100
@@ -397,6 +421,8 @@ class PresetTasks(PresetTaskSet):
     """As `tasks.batch_size` of a run. Default 64."""
     limit: PositiveInt | None = None
     """As `tasks.limit` of a run. Default: all."""
+    limits: dict[str, PositiveInt] = later({})
+    """As `tasks.limits` of a run. Default: none named."""
 
 
 class Needs(Section):
@@ -417,6 +443,29 @@ class DomainSettings(Section):
 
     options: MethodOptions = MethodOptions()
     """As `options` of the preset: those that are written here replace its own. Default: none."""
+
+
+class SuiteVariant(Section):
+    """A suite's or preset's own variant of a method: the method with other settings, under a name of its own.
+
+    Its learning rate is its own choice, from the method's grid.
+    """
+
+    of: str
+    """The method. No default."""
+    about: str
+    """What is varied, in a word or two: cells of equal `about` are shown together. No default."""
+    data: dict[str, Any] = {}
+    """As `RunConfig.data`, in part. Default: as the suite."""
+    probe: dict[str, Any] = {}
+    """As `RunConfig.probe`, in part. Default: as the suite."""
+    options: dict[str, Any] = {}
+    """As `RunConfig.options`, in part. Default: as the suite."""
+
+    def sections(self) -> dict[str, dict[str, Any]]:
+        """The settings it changes, in the shape of `RunConfig`."""
+        parts = {"data": self.data, "probe": self.probe, "options": self.options}
+        return {name: part for name, part in parts.items() if part}
 
 
 class Preset(Section):
@@ -446,6 +495,8 @@ class Preset(Section):
     """Settings that differ in one of the domains, by its name. Default: none do."""
     selection: SelectionConfig
     """How the learning rate is chosen."""
+    variants: dict[str, SuiteVariant] = {}
+    """Variants that its suites may list, over a suite's own of the same name. Default: none."""
     _lines: dict[tuple[str | int, ...], str] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
@@ -454,29 +505,6 @@ class Preset(Section):
             if name not in self.data.domains:
                 raise ValueError(f"domains: {name!r} is none of data.domains: {', '.join(self.data.domains)}")
         return self
-
-
-class SuiteVariant(Section):
-    """A suite's own variant of a method: the method with other settings, under a name of its own.
-
-    Its learning rate is its own choice, from the method's grid.
-    """
-
-    of: str
-    """The method. No default."""
-    about: str
-    """What is varied, in a word or two: cells of equal `about` are shown together. No default."""
-    data: dict[str, Any] = {}
-    """As `RunConfig.data`, in part. Default: as the suite."""
-    probe: dict[str, Any] = {}
-    """As `RunConfig.probe`, in part. Default: as the suite."""
-    options: dict[str, Any] = {}
-    """As `RunConfig.options`, in part. Default: as the suite."""
-
-    def sections(self) -> dict[str, dict[str, Any]]:
-        """The settings it changes, in the shape of `RunConfig`."""
-        parts = {"data": self.data, "probe": self.probe, "options": self.options}
-        return {name: part for name, part in parts.items() if part}
 
 
 class Suite(Section):

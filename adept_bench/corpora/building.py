@@ -20,6 +20,7 @@ from adept_bench.corpora.identity import tokenizer_hash
 from adept_bench.corpora.reading import documents
 from adept_bench.corpora.scanning import Scan, Scanner, load_scan
 from adept_bench.corpora.sources import Source
+from adept_bench.corpora.specials import LiteralTokens
 from adept_bench.corpora.store import TokenStore, TokenWriter
 from adept_bench.corpora.tokens import encoded
 from adept_bench.errors import InputError
@@ -27,6 +28,7 @@ from adept_bench.files import cache_root, content_hash, locked, write_json
 from adept_bench.progress import Task, reporter
 
 FORMAT = 1  # of the files kept: raised when their meaning changes, so that older ones are not read
+TOKENS = 2  # the same of token files: 2 says which special tokens stood in the text, and never doubles one
 MEGABYTE = 10**6
 STEP = 1000  # documents between two signs of progress where nothing is tokenised
 
@@ -94,7 +96,7 @@ def build(
     of `expected`.
     """
     state, places = source.state(), _places(source)
-    rules = {"tokenizer": tokenizer_hash(tokenizer), "max_length": max_length, "append_eos": append_eos}
+    rules = {"tokenizer": tokenizer_hash(tokenizer), "max_length": max_length, "append_eos": append_eos, "of": TOKENS}
     folder = places.tokens(rules)
     if (store := _load_store(folder)) is None:
         with locked(places.scan):
@@ -132,11 +134,13 @@ def _pass(
         stack.enter_context(_room(source.name))
         scanner = Scanner(stack.enter_context(_whole_folder(places.scan, keep=load_scan(places.scan) is not None)))
         stack.callback(scanner.close)
-        writer = None
+        texts: Iterable[str] = scanner.watch(documents(source.texts(position)))
+        writer = literal = None
         if store is not None:
             writer = TokenWriter(stack.enter_context(_whole_folder(store[0])), store[1])
             stack.callback(writer.close)
-        texts = scanner.watch(documents(source.texts(position)))
+            literal = LiteralTokens(store[1])
+            texts = literal.watch(texts)
         task = stack.enter_context(_task("tokenising" if writer else "reading", source))
         for number, batch in enumerate(encode(texts)):
             if writer is not None and batch is not None:
@@ -145,8 +149,8 @@ def _pass(
             elif number % STEP == 0:
                 _show(task, position, scanner.documents)
         scan = scanner.finish(source.notes())
-        if writer is not None:
-            writer.finish({"hash": scan.hash})
+        if writer is not None and literal is not None:
+            writer.finish({"hash": scan.hash, "literal": literal.describe()})
         if source.state() != state:
             raise InputError(f"{source.name}: changed while it was read; expected it to stay as it is")
     counted = f", {writer.tokens} tokens" if writer is not None else ""

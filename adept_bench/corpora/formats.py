@@ -14,6 +14,7 @@ from adept_bench.corpora.opening import decode, lines, not_utf8, utf16
 from adept_bench.errors import InputError
 
 JSON_LIMIT = 1 << 29  # bytes of a .json file, which is parsed whole: its objects take several times as much memory
+PEEK = 1 << 20  # bytes of a first line that are looked at
 PARAGRAPH_LIMIT = 1 << 26  # characters of a .txt document: a file without blank lines would be a single one
 PARQUET_ROWS = 256  # rows decoded at a time
 PARQUET_BUFFER = 1 << 20  # bytes of a column read at a time; without it, a whole row group's column is
@@ -27,7 +28,13 @@ class Position:
 
 
 def read_jsonl(path: Path, column: str, position: Position | None = None) -> Iterator[str]:
-    """A JSON object a line, its text in the field `column`; blank lines are skipped."""
+    """A JSON object a line, its text in the field `column`; blank lines are skipped.
+
+    A file that is one JSON value over all its lines is read as `read_json` reads it.
+    """
+    if _is_one_value(path):
+        yield from _json_texts(path, column, position)
+        return
     with lines(path, position or Position()) as handle:
         yield from jsonl_texts(handle, column, str(path))
 
@@ -46,19 +53,48 @@ def jsonl_texts(handle: Iterable[bytes], column: str, name: str) -> Iterator[str
 def read_json(path: Path, column: str, position: Position | None = None) -> Iterator[str]:
     """A list of strings, a list of objects with `column`, or one object whose `column` is a list of strings.
 
-    The file is parsed whole; above `JSON_LIMIT` bytes it is refused with the way to convert it.
+    The file is parsed whole; above `JSON_LIMIT` bytes it is refused with the way to convert it. A file of JSON objects,
+    one a line, as many sites call .json too, is read as `read_jsonl` reads it, however large.
     """
+    if _is_lines(path):
+        with lines(path, position or Position()) as handle:
+            yield from jsonl_texts(handle, column, str(path))
+        return
+    yield from _json_texts(path, column, position)
+
+
+def _first_line(handle: io.BufferedReader) -> bytes:
+    """The first line that is not blank, at most `PEEK` bytes of it."""
+    return next((line for line in iter(lambda: handle.readline(PEEK), b"") if line.strip(b"\xef\xbb\xbf \t\r\n")), b"")
+
+
+def _is_lines(path: Path) -> bool:
+    """Whether a .json file is JSON lines: its first line is an object, and another line follows."""
+    with lines(path, Position()) as handle:
+        first = _first_line(handle)
+        try:
+            whole = isinstance(json.loads(first.decode("utf-8-sig")), dict)
+        except (ValueError, RecursionError):
+            return False
+        return whole and bool(_first_line(handle))
+
+
+def _is_one_value(path: Path) -> bool:
+    """Whether a .jsonl file is a single JSON value: no object begins with [, and none ends with its first bracket."""
+    with lines(path, Position()) as handle:
+        first = _first_line(handle).removeprefix(b"\xef\xbb\xbf").strip()
+    return first.startswith(b"[") or first == b"{"
+
+
+def _json_texts(path: Path, column: str, position: Position | None) -> Iterator[str]:
     size = path.stat().st_size
-    if size > JSON_LIMIT:
-        filters = """'.[] | if type == "object" then . else {text: .} end'"""
-        raise InputError(
-            f"{path}: {size} bytes; a .json file is parsed whole, so that at most {JSON_LIMIT} are read; expected "
-            f".jsonl, which is read line by line: jq -c {filters} {path.name} > {path.stem}.jsonl"
-        )
     content = _parse(_whole(path), str(path), count_lines=True)
     if position is not None:
         position.done = size
     if isinstance(content, dict):
+        if isinstance(content.get(column), str):  # JSON lines of a single line
+            yield _field(content, column, f"{path}:1")
+            return
         if not isinstance(content.get(column), list):
             raise InputError(
                 f"{path}: expected a list of documents, or an object whose {column!r} is a list of strings"
@@ -169,8 +205,23 @@ def ending(path: Path) -> str | None:
     return next((known for known in READERS if name.endswith(known)), None)
 
 
+def _too_large(path: Path) -> InputError:
+    filters = """'.[] | if type == "object" then . else {text: .} end'"""
+    target = f"{path.name.partition('.')[0]}.jsonl"
+    target = target if target != path.name else f"lines-{target}"
+    return InputError(
+        f"{path}: {path.stat().st_size} bytes; a single JSON value is parsed whole, so that at most {JSON_LIMIT} are "
+        f"read; expected .jsonl, which is read line by line: jq -c {filters} {path.name} > {target}"
+    )
+
+
 def _whole(path: Path) -> str:
-    raw = path.read_bytes()
+    if path.stat().st_size > JSON_LIMIT:
+        raise _too_large(path)
+    with lines(path, Position()) as handle:
+        raw = handle.read(JSON_LIMIT + 1)  # compressed, it may be larger than the file
+    if len(raw) > JSON_LIMIT:
+        raise _too_large(path)
     try:
         return raw.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:

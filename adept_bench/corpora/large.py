@@ -21,6 +21,7 @@ from adept_bench.corpora.reading import (
 )
 from adept_bench.corpora.scanning import SAMPLE, Sampled, Scan
 from adept_bench.corpora.sources import Source, find_source
+from adept_bench.corpora.specials import literal
 from adept_bench.corpora.store import Documents, MemoryDocuments
 from adept_bench.corpora.tokens import encoded
 from adept_bench.errors import InputError
@@ -60,6 +61,10 @@ class SmallText:
         """The documents' token ids, as `tokens.tokenize_documents` makes them."""
         batches = encoded(tokenizer, self.corpus.texts, max_length=max_length, append_eos=append_eos)
         return MemoryDocuments(ids for batch in batches for ids in batch if len(ids) >= 2)
+
+    def literal(self, tokenizer: Any) -> dict[str, Any]:
+        """Special tokens of the tokenizer that stand in the text (`specials.LiteralTokens.describe`)."""
+        return literal(tokenizer, self.corpus.texts)
 
     def describe(self) -> dict[str, Any]:
         """What a result records: source, documents, characters, hash."""
@@ -123,6 +128,11 @@ class LargeText:
         """
         store = build(self.origin, tokenizer, max_length=max_length, append_eos=append_eos, expected=self.scan)
         return store.without(np.union1d(store.shorter_than(2), self._missing))
+
+    def literal(self, tokenizer: Any) -> dict[str, Any]:
+        """Special tokens of the tokenizer that stand in the text, what was held out included; as `SmallText`'s."""
+        store = build(self.origin, tokenizer, max_length=None, append_eos=True, expected=self.scan)
+        return dict(store.facts["literal"])
 
     @cached_property
     def _missing(self) -> np.ndarray:

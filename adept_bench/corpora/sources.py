@@ -154,6 +154,10 @@ def find_source(source: str, *, option: str, download: bool = False) -> Source:
         return _lab(source, option)
     if source.startswith("tasks:"):
         return _tasks(source, option)
+    if source.startswith("set:"):
+        from adept_bench.corpora.sets.source import find_part
+
+        return find_part(source, option)
     if source.startswith("zip://"):
         return find_archive(source, option)
     path, column = _split_column(source)
@@ -169,8 +173,9 @@ def find_source(source: str, *, option: str, download: bool = False) -> Source:
     parts = HUB_ID.fullmatch(identifier)
     if parts is None:
         raise InputError(
-            f"{option}: {source!r} is neither a file ({', '.join(READERS)}) nor lab:NAME nor tasks:NAME,... nor "
-            f"zip://MEMBERS::FILE.zip nor a Hub dataset owner/name[@revision][:split][#column]{_did_you_mean(path)}"
+            f"{option}: {source!r} is neither a file ({', '.join(READERS)}) nor lab:NAME nor set:NAME/PART nor "
+            "tasks:NAME,... nor zip://MEMBERS::FILE.zip nor a Hub dataset owner/name[@revision][:split][#column]"
+            f"{_did_you_mean(path)}"
         )
     return HubSource(source, parts, hub_column or "text", option, download)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from adept_bench.corpora.specials import frame_of
 from adept_bench.errors import InputError
 
 # documents and characters a call of the tokenizer: its encodings hold far more than the ids (200 to 600 bytes a token)
@@ -16,8 +17,9 @@ def tokenize_documents(
 ) -> list[list[int]]:
     """Token ids of each document, as if encoded one by one, cut to `max_length` tokens; never padded.
 
-    The tokenizer adds its own special tokens (a BOS, if it is made so). `append_eos` ends each document with the
-    end-of-text token, before the cut. A document of fewer than two tokens has no next token to predict and is left out.
+    The tokenizer adds its own special tokens (a BOS, if it is made so), but none that the document begins or ends with
+    itself. `append_eos` ends each document with the end-of-text token, before the cut. A document of fewer than two
+    tokens has no next token to predict and is left out.
     Raises InputError when `append_eos` is asked of a tokenizer that has no such token.
     """
     batches = encoded(tokenizer, texts, max_length=max_length, append_eos=append_eos)
@@ -35,12 +37,15 @@ def encoded(
     end = tokenizer.eos_token_id if append_eos else None
     if append_eos and end is None:
         raise InputError("the tokenizer has no end-of-text token to end documents with")
+    frame = frame_of(tokenizer)
     for chunk in _chunks(texts):
         batch = []
         # verbose: no warning that a document is longer than the model's context, since it is cut or packed
-        for ids in tokenizer(chunk, padding=False, truncation=False, verbose=False)["input_ids"]:
-            ended = [*ids, end] if append_eos and (not ids or ids[-1] != end) else ids
-            batch.append(list(ended if max_length is None else ended[:max_length]))
+        for framed in tokenizer(chunk, padding=False, truncation=False, verbose=False)["input_ids"]:
+            ids = frame.once(framed)
+            if end is not None and (not ids or ids[-1] != end):
+                ids.append(end)
+            batch.append(ids if max_length is None else ids[:max_length])
         yield batch
 
 

@@ -46,7 +46,7 @@ def opened(
     max_length: int | None,
     arguments: Mapping[str, Any],
 ) -> Iterator[Any]:
-    """A scorer of `model` (an lm-eval model with `on_items` and `truncated`, see `scorer.Counting`).
+    """A scorer of `model` (an lm-eval model with `on_items` and `seen`, see `scorer.Counting`).
 
     vllm: the model is written to a temporary folder as a plain checkpoint and, while vLLM has the GPU, lies in main
     memory. `arguments` go to lm-eval's VLLM over ours.

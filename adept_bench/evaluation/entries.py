@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adept_bench.errors import InputError
@@ -14,7 +14,7 @@ PREFERRED = ("acc", "exact_match")  # of a task's several metrics, the one compa
 
 
 def entry_of(
-    name: str, group: str, leaves: dict[str, Any], outcome: dict[str, Any], truncated: set[tuple[str, int]]
+    name: str, group: str, leaves: dict[str, Any], outcome: dict[str, Any], seen: Mapping[str, set[tuple[str, int]]]
 ) -> dict[str, Any]:
     metric, chosen = _primary(name, next(iter(leaves)), outcome)
     # several processes' samples come process by process
@@ -28,8 +28,9 @@ def entry_of(
     value = float(scores.get(f"{metric},{chosen}", sum(items) / len(items)))
     stderr = scores.get(f"{metric}_stderr,{chosen}")
     version = outcome["versions"].get(name)
-    seen = [[s["doc_hash"], s["prompt_hash"], s["target_hash"]] for leaf in leaves for s in samples[leaf]]
+    asked = [[s["doc_hash"], s["prompt_hash"], s["target_hash"]] for leaf in leaves for s in samples[leaf]]
     versions = [outcome["versions"].get(leaf) for leaf in leaves]
+    items_seen = {what: sum(task in leaves for task, _ in found) for what, found in seen.items()}
     entry = {
         "group": group,
         "metric": metric,
@@ -38,15 +39,16 @@ def entry_of(
         "stderr": float(stderr) if isinstance(stderr, int | float) else None,
         "n": len(items),
         "items": items,
-        "items_hash": content_hash({"versions": versions, "documents": seen}),
+        "items_hash": content_hash({"versions": versions, "documents": asked}),
         "chance": chance,
         "value_chance_corrected": corrected(value, chance),
         "version": str(version),
         "num_fewshot": outcome["n-shot"].get(name, 0),
-        "truncated": sum(task in leaves for task, _ in truncated),
+        "truncated": items_seen["truncated"],
     }
     documents = [s["doc"] for leaf in leaves for s in samples[leaf]]
-    return with_details(entry, _exam_details(name, documents) | _other_metrics(scores, f"{metric},{chosen}"))
+    further = _other_metrics(scores, f"{metric},{chosen}") | _told_apart(items_seen)
+    return with_details(entry, _exam_details(name, documents) | further)
 
 
 def with_details(entry: dict[str, Any], further: dict[str, Any]) -> dict[str, Any]:
@@ -69,6 +71,12 @@ def _other_metrics(scores: dict[str, Any], primary: str) -> dict[str, Any]:
         if "," in key and "_stderr," not in key and key != primary and isinstance(value, int | float)
     }
     return {"metrics": others} if others else {}
+
+
+def _told_apart(items_seen: Mapping[str, int]) -> dict[str, int]:
+    """Items whose answer's tokens are not plainly the ones behind the context's (docs/benchmarks.md), where any are."""
+    found = {"joined": items_seen["joined"], "empty_answers": items_seen["empty"]}
+    return {what: count for what, count in found.items() if count}
 
 
 def _primary(name: str, leaf: str, outcome: dict[str, Any]) -> tuple[str, str]:

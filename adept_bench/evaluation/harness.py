@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from adept_bench.corpora.copies import shown
 from adept_bench.distributed.group import from_main, gathered
 from adept_bench.errors import InputError
 from adept_bench.evaluation.backends import check_backend, describe, opened
@@ -44,6 +45,7 @@ def evaluate(
     batch_size: int,
     num_fewshot: int | None = None,
     limit: int | None = None,
+    limits: Mapping[str, int] | None = None,
     max_length: int | None = None,
     on_progress: OnProgress | None = None,
     items: Items | None = None,
@@ -59,18 +61,19 @@ def evaluate(
     (per item correctness in document order), "items_hash" (equal only for the same documents, prompts and task
     version), "chance", "value_chance_corrected", "version", "num_fewshot", "truncated" (items whose prompt was cut
     from the left), and "details" where there is more to say: the rule for several right answers, a local copy's
-    place, a backend other than hf}}, "groups": {group: unweighted mean}, "groups_chance_corrected": {...}}. A group of
-    lm-eval's (mmlu) is one task, its items those of its subtasks in turn.
+    place, a backend other than hf, items of which a token spans the join of context and answer ("joined"), and items
+    with an answer of no token ("empty_answers")}}, "groups": {group: unweighted mean}, "groups_chance_corrected":
+    {...}}. A group of lm-eval's (mmlu) is one task, its items those of its subtasks in turn.
 
     `num_fewshot` goes to every task that doesn't itself fix it at 0, `fewshot` to the task it names, over all else;
-    `limit` cuts each (sub)task to its first items; `data` names local copies of tasks' data (`tasks.load`); `backend`
-    and `vllm` as in `backends.opened`. `on_progress(task, done, total)` counts items, `title` opens the line of
-    progress. Nothing of the model, tokenizer or the generators is left changed.
+    `limit` cuts each (sub)task to its first items, `limits` those it names; `data` names local copies of tasks' data
+    (`tasks.load`); `backend` and `vllm` as in `backends.opened`. `on_progress(task, done, total)` counts items, `title`
+    opens the line of progress. Nothing of the model, tokenizer or the generators is left changed.
 
     Raises InputError for an unknown task, one named twice, a number out of range, more examples than a task has, data
     that cannot be read and a backend that is not installed.
     """
-    fewshot, data = fewshot or {}, data or {}
+    fewshot, data, limits = fewshot or {}, data or {}, limits or {}
     group_of: dict[str, str] = {}
     for group, wanted in groups.items():
         for name in dict.fromkeys(wanted):
@@ -103,8 +106,8 @@ def evaluate(
                     _set_fewshot(task, num_fewshot, fewshot.get(name))
                     if name in fewshot or name in data or name in EXAMS:
                         _check_examples(name, task)
-                entries = _evaluate_one(name, group, loaded, scorer, limit, on_progress, title)
-                further = describe(backend) | ({"data": data[name]} if name in data else {})
+                entries = _evaluate_one(name, group, loaded, scorer, limits.get(name, limit), on_progress, title)
+                further = describe(backend) | ({"data": shown(data[name])} if name in data else {})
                 tasks |= {leaf: with_details(entry, further) for leaf, entry in entries.items()}
     return {"tasks": tasks, **group_means(tasks)}
 
@@ -126,7 +129,7 @@ def _evaluate_one(
         if scorer.world_size > 1 and hasattr(task, "sampler"):
             task.sampler = InTurn(task.sampler, scorer.rank, scorer.world_size)
         total += -(-min(len(task.eval_docs), limit or len(task.eval_docs)) // scorer.world_size)
-    scorer.truncated.clear()
+    scorer.forget()
     done = 0
     with reporter().task(f"{title} {name}", total=total, unit="items") as progress:
 
@@ -141,12 +144,13 @@ def _evaluate_one(
         # The evaluator itself: simple_evaluate would also describe the machine, which takes longer than a small model.
         # A mean's standard error is in closed form; the iterations are for other metrics only.
         outcome = lm_evaluate(lm=scorer, task_dict=loaded, limit=limit, bootstrap_iters=1000, log_samples=True)
-    leaves, cut = loaded["tasks"], set().union(*gathered(scorer.truncated))
+    leaves, everywhere = loaded["tasks"], gathered(scorer.seen)
+    seen = {what: set().union(*(here[what] for here in everywhere)) for what in scorer.seen}
 
     def entries() -> dict[str, Any]:
         if name in loaded.get("groups", {}):
-            return {name: entry_of(name, group, leaves, outcome, cut)}
-        return {leaf: entry_of(leaf, group, {leaf: task}, outcome, cut) for leaf, task in leaves.items()}
+            return {name: entry_of(name, group, leaves, outcome, seen)}
+        return {leaf: entry_of(leaf, group, {leaf: task}, outcome, seen) for leaf, task in leaves.items()}
 
     return from_main(entries)  # the others have no outcome
 

@@ -17,7 +17,7 @@ from adept_bench.evaluation.builtin import manager_of, on_local_data
 from adept_bench.files import content_hash
 from adept_bench.hub import reason
 
-TEMPLATES = Path(__file__).with_name("tasks")  # the lab's; those of examinations are in exams/
+TEMPLATES = Path(__file__).with_name("tasks")  # the lab's; those of examinations are in exams/, of data sets in sets/
 EXAMS = ("cmb", "mmcu_medical")
 
 Items = Callable[[str], list[dict[str, Any]]]
@@ -25,12 +25,17 @@ Items = Callable[[str], list[dict[str, Any]]]
 
 def names() -> list[str]:
     """The package's own tasks, sorted."""
-    lab = [path.stem for path in TEMPLATES.glob("*.yaml") if not path.stem.startswith("_")]
-    return sorted([*lab, *EXAMS])
+    rendered = [path.stem for path in _templates() if not path.stem.startswith("_")]
+    return sorted([*rendered, *EXAMS])
+
+
+def _templates() -> list[Path]:
+    """The task files whose items we make, and what they share."""
+    return [path for folder in (TEMPLATES, TEMPLATES / "sets") for path in folder.glob("*.yaml")]
 
 
 def definitions_hash(folder: str = "") -> str:
-    """A hash of the lab's task files by name and content, shared parts included; of those of `folder` "exams"."""
+    """A hash of the lab's task files by name and content, shared parts included; or of those of `folder`."""
     return content_hash({path.name: path.read_text(encoding="utf-8") for path in (TEMPLATES / folder).glob("*.yaml")})
 
 
@@ -94,23 +99,25 @@ def load(name: str, folder: Path, items: Items | None = None, source: str | None
 
 
 def render(wanted: Iterable[str], folder: Path, items: Items | None = None) -> Any:
-    """Write the lab's tasks `wanted` with their items to `folder`; the `lm_eval.tasks.TaskManager` of just these.
+    """Write the tasks `wanted` with their items to `folder`; the `lm_eval.tasks.TaskManager` of just these.
 
-    `items(name)` gives a task's items, by default those of the lab's world: {"id", "question", "choices", "answer":
-    index} or, for a generated answer, {"id", "question", "answer": text}. Raises InputError for an unknown name.
+    `items(name)` gives a task's items, by default those of the lab's world and of MedQuAD: {"id", "question",
+    "choices", "answer": index} or, for a generated answer, {"id", "question", "answer": text}. Raises InputError for an
+    unknown name.
     """
     wanted = list(wanted)
     for name in wanted:
         if name not in names():
             check_names([name])
             raise InputError(f"tasks: {name!r} is a task of lm-eval, not one of the package to render")
-    items = items or _lab_items
+    items = items or own_items
     folder = folder.resolve()
     escaped = json.dumps(str(folder))[1:-1]  # stands inside a double-quoted YAML string
-    for template in TEMPLATES.glob("_*.yaml"):
-        (folder / template.name).write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
+    templates = {path.stem: path for path in _templates()}
+    for path in (path for name, path in templates.items() if name.startswith("_")):
+        (folder / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
     for name in wanted:
-        template_text = (TEMPLATES / f"{name}.yaml").read_text(encoding="utf-8")
+        template_text = templates[name].read_text(encoding="utf-8")
         (folder / f"{name}.yaml").write_text(template_text.replace("{folder}", escaped), encoding="utf-8")
         _write_rows(folder / f"{name}.jsonl", [_checked(name, item) for item in items(name)])
     return _manager(wanted, folder)
@@ -151,7 +158,12 @@ def _manager(wanted: list[str], folder: Path) -> Any:
     return manager
 
 
-def _lab_items(name: str) -> list[dict[str, Any]]:
+def own_items(name: str) -> list[dict[str, Any]]:
+    """The items of a task of the lab or of MedQuAD."""
+    from adept_bench.evaluation import medquad
+
+    if name in medquad.TASKS:
+        return medquad.items(name)
     from adept_bench.lab.items import items
 
     return items(name)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from adept_bench.analysis.acquisition import Comparison, Difference, at_equal_acquisition, at_equal_retention
 from adept_bench.analysis.paired import Estimate
 from adept_bench.analysis.paths import ACCURACY, LOSS, MEASURES, STATEMENT, Measure, Path
 from adept_bench.errors import InputError
-from adept_bench.figures.base import Drawing, MissingError, Table, Value
+from adept_bench.figures.base import Drawing, FigureKind, MissingError, Table, Value
 from adept_bench.figures.dots import dot, method_rows, reference_line, row_height, seeds_differ, sources
 from adept_bench.figures.gains_table import gains_table
 from adept_bench.figures.paths import FULL, has, is_core, paths_in
@@ -41,9 +41,24 @@ Found = dict[tuple[Measure, str], dict[str, Comparison]]
 
 def draw(cells: Sequence[Cell]) -> Drawing:
     """A row of panels a measure, a row in them a method. Raises MissingError where there are no paths to compare."""
-    paths, notes = paths_in(cells, "gains", is_core)
+    return _draw(cells, "gains", is_core)
+
+
+def draw_variants(cells: Sequence[Cell]) -> Drawing:
+    """The same of the other variants, below the methods that they vary. Raises MissingError where there are none."""
+    others = [cell for cell in cells if not is_core(cell.method)]
+    if not others:
+        raise MissingError("gains_variants: no result of a variant")
+    varied = {cell.variant.of if cell.variant else "adept" for cell in others}
+    return _draw(cells, "gains_variants", lambda method: not is_core(method) or method in (FULL, *varied))
+
+
+def _draw(cells: Sequence[Cell], figure: str, wanted: Callable[[str], bool]) -> Drawing:
+    paths, notes = paths_in(cells, figure, wanted)
     if FULL not in paths or len(paths) < 2:
-        raise MissingError("gains: no path of full CPT and of another method")
+        raise MissingError(f"{figure}: no path of full CPT and of another method")
+    if figure != "gains" and all(is_core(method) for method in paths):
+        raise MissingError(f"{figure}: no path of a variant: {notes[0].removeprefix('left out: ')}")
     found: Found = {}
     for measure in (one for one in MEASURES if has((paths[FULL],), one)):
         for method, path in paths.items():
@@ -155,3 +170,6 @@ def _caption(used: Sequence[Cell], paths: dict[str, Path], found: Found) -> str:
         "learned; a dash where not both methods get there in every seed. Ranges and p-values are in the CSV. Intervals "
         "are each for itself, not corrected for the number of methods."
     )
+
+
+VARIANTS = FigureKind("gains_variants", "Gains of variants at equal acquisition", "ours", draw_variants, True)

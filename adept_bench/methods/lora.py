@@ -18,7 +18,7 @@ def lora(o: MethodOptions) -> Method:
     return Method(
         "lora",
         title="PT-LoRA",
-        summary="low-rank adapters on every linear map of the decoder layers",
+        summary="low-rank adapters on every linear map of the decoder layers, fused experts included",
         core=True,
         edit=LowRank(o.lora_rank, o.lora_alpha, o.lora_dropout, match=len(o.layers or ()) or o.k),
         train=AdaptersOnly(),

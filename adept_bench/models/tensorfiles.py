@@ -97,7 +97,7 @@ def read_checkpoint(folder: Path, option: str = "--model") -> Checkpoint:
     if (folder / SINGLE).exists():  # as transformers looks for weights
         files = [folder / SINGLE]
     elif (folder / INDEX).exists():
-        listed = _weight_map(folder / INDEX, option)
+        listed = weight_map(folder / INDEX, option)
         files = [folder / name for name in sorted(set(listed.values()))]
     else:
         raise InputError(f"{option}: {folder} has no weights; expected {SINGLE} or {INDEX}")
@@ -116,7 +116,7 @@ def read_checkpoint(folder: Path, option: str = "--model") -> Checkpoint:
     return Checkpoint(folder, tensors, tuple(files), metadata)
 
 
-def _weight_map(index: Path, option: str) -> dict[str, str]:
+def weight_map(index: Path, option: str) -> dict[str, str]:
     try:
         listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         if not listed or any(Path(name).name != name for name in listed.values()):

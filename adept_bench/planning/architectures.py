@@ -162,10 +162,13 @@ def _read(source: str, model: ModelConfig, option: str, **where: Any) -> Any:
     from transformers import AutoConfig
 
     from adept_bench.hub import reason
+    from adept_bench.models.quantised import refuse_quantised
     from adept_bench.quiet import quiet_transformers
 
     try:
         with quiet_transformers():
-            return AutoConfig.from_pretrained(source, trust_remote_code=model.trust_remote_code, **where)
+            config: Any = AutoConfig.from_pretrained(source, trust_remote_code=model.trust_remote_code, **where)
     except Exception as error:  # OSError, ValueError, the Hub client's own errors
         raise InputError(f"{option}: no configuration of {model.source}: {reason(error)}") from error
+    refuse_quantised(config.to_dict(), model.source, option)
+    return config

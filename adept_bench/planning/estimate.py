@@ -98,8 +98,9 @@ class Estimate:
     def evaluation(self) -> Evaluation:
         """What the evaluation after training reads; the base's is shared by all cells of a seed."""
         tasks, config = self.config.tasks, self.config
-        heldout = 2 * config.data.heldout_documents * config.probe.max_length
-        return evaluation_of(tasks.groups, tasks.num_fewshot, tasks.limit, heldout, tasks.fewshot)
+        corpora = 2 + len(config.data.measured)
+        heldout = corpora * config.data.heldout_documents * config.probe.max_length
+        return evaluation_of(tasks.groups, tasks.num_fewshot, tasks.limit, heldout, tasks.fewshot, tasks.limits)
 
     @cached_property
     def operations(self) -> Operations:

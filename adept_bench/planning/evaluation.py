@@ -35,6 +35,11 @@ TASKS = {
     "medqa_4options": Asked(1273, 210, 210, 0),
     "mmcu_medical": Asked(2819, 90, 90, 0),
     "cmb": Asked(11200, 90, 90, 0),
+    "medmcqa": Asked(4183, 60, 60, 0),
+    "piqa": Asked(1838, 40, 40, 0, passes=2),
+    "openbookqa": Asked(500, 25, 25, 0, passes=4),
+    "medquad_train": Asked(200, 55, 55, 0, passes=4),
+    "medquad_heldout": Asked(200, 55, 55, 0, passes=4),
 }
 
 
@@ -53,6 +58,7 @@ def evaluation_of(
     limit: int | None,
     heldout: int,
     fewshot: Mapping[str, int] | None = None,
+    limits: Mapping[str, int] | None = None,
 ) -> Evaluation:
     """What one evaluation of a model reads. `heldout`: tokens of the held-out documents. Others: as in `TaskConfig`."""
     tokens, generated, unknown = heldout, 0, []
@@ -61,7 +67,8 @@ def evaluation_of(
         if asked is None:
             unknown.append(name)
             continue
-        items = min(asked.items, limit) if limit else asked.items
+        most = (limits or {}).get(name) or limit
+        items = min(asked.items, most) if most else asked.items
         shots = (fewshot or {}).get(name, asked.shots if num_fewshot is None else num_fewshot)
         tokens += items * asked.passes * (asked.tokens + shots * asked.example)
         generated += items * asked.generated

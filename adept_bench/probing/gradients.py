@@ -18,10 +18,11 @@ from adept_bench.probing.loss import (
     batch_losses,
     check_documents,
     check_finite,
+    head_in_blocks,
     in_order,
     make_batch,
-    upcast,
 )
+from adept_bench.probing.rowwise import upcast
 from adept_bench.probing.undisturbed import first_device, undisturbed
 
 # called with a parameter and its gradient, or a piece of each; returns a sum over the elements
@@ -72,8 +73,9 @@ def _shared_sums(
     failed: Exception | None = None
     with undisturbed(model), torch.enable_grad(), _reducing(model, chosen, totals, statistic):
         try:
+            head = head_in_blocks(model, documents, max(map(len, batches)))
             for done, indices in enumerate(own, 1):
-                loss = batch_losses(model, make_batch([documents[index] for index in indices], device)).mean()
+                loss = batch_losses(model, make_batch([documents[index] for index in indices], device), head).mean()
                 check_finite(loss.item(), f"documents {indices[0]} to {indices[-1]}")
                 loss.backward()
                 del loss

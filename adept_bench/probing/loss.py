@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 
 from adept_bench.distributed.sharing import mine, united
 from adept_bench.errors import InputError
+from adept_bench.models.head import instead_of_head, linear_head, vocabulary
+from adept_bench.probing.blockwise import is_large, summed_loss, token_losses
 from adept_bench.probing.padding import Padded
 from adept_bench.probing.rowwise import mean_cross_entropy, row_losses
 from adept_bench.probing.undisturbed import first_device, undisturbed
@@ -35,6 +38,22 @@ class Batch:
         """What a model is called with."""
         found = {"input_ids": self.ids, "use_cache": False}
         return found if self.mask is None else {**found, "attention_mask": self.mask}
+
+    def split(self, rows: int) -> list[Batch]:
+        """The same documents, at most `rows` a batch, padded as they were."""
+        masks = [None] * len(self.lengths) if self.mask is None else self.mask.split(rows)
+        starts = range(0, len(self.lengths), rows)
+        return [Batch(i, self.lengths[s : s + rows], m) for s, i, m in zip(starts, self.ids.split(rows), masks)]
+
+    def means(self, hidden: Tensor, losses: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """Each document's mean, float64 [B] on the CPU, of `losses(rows [N, d], targets [N])` [N] over the positions of
+        hidden [B, T, d] that have a target."""
+        lengths = torch.tensor(self.lengths)
+        row, position = torch.nonzero(torch.arange(hidden.shape[1] - 1) < (lengths - 1)[:, None], as_tuple=True)
+        chosen = hidden[row.to(hidden.device), position.to(hidden.device)]
+        found = losses(chosen, self.ids[row, position + 1])
+        sums = torch.zeros(len(lengths), dtype=torch.float64).index_add_(0, row, found.double().cpu())
+        return sums / (lengths - 1)
 
 
 def check_documents(documents: Sequence[Sequence[int]]) -> None:
@@ -80,16 +99,22 @@ def by_length(documents: Sequence[Sequence[int]], batch_size: int) -> Iterator[l
         yield [order[position] for position in batch]
 
 
-def upcast(values: Tensor) -> Tensor:
-    """Half precision to float32; float32 and float64 as they are."""
-    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
+def head_in_blocks(model: Any, documents: Sequence[Sequence[int]], batch_size: int) -> nn.Linear | None:
+    """The output head that `batch_losses` may go through block by block; None where batches are small or it may not."""
+    positions = batch_size * max(map(len, documents))
+    return linear_head(model) if is_large(positions, vocabulary(model)) else None
 
 
-def batch_losses(model: nn.Module, batch: Batch) -> Tensor:
+def batch_losses(model: nn.Module, batch: Batch, head: nn.Linear | None = None) -> Tensor:
     """Each document's mean next-token cross entropy, [B], in nats, differentiable. One document at a time is upcast.
 
-    Log-probabilities of more than `HELD` bytes are not kept for the backward pass but made again, a document at a time.
+    `head`: from `head_in_blocks`; with it a large batch's logits are never held, unless the head's own gradient is
+    wanted. Without it, log-probabilities of more than `HELD` bytes are not kept for the backward pass but made again, a
+    document at a time.
     """
+    trains = torch.is_grad_enabled() and head is not None and head.weight.requires_grad
+    if head is not None and not trains and is_large(batch.ids.numel(), len(head.weight)):
+        return instead_of_head(model, head, batch.inputs, partial(_losses_in_blocks, batch=batch, head=head))
     logits = model(**batch.inputs).logits
     if logits.requires_grad and 4 * logits.numel() > HELD:
         return row_losses(logits, batch.ids, batch.lengths)
@@ -98,6 +123,13 @@ def batch_losses(model: nn.Module, batch: Batch) -> Tensor:
         for row, length in enumerate(batch.lengths)
     ]
     return torch.stack(losses)
+
+
+def _losses_in_blocks(hidden: Tensor, batch: Batch, head: nn.Linear) -> Tensor:
+    if not (torch.is_grad_enabled() and hidden.requires_grad):
+        return batch.means(hidden, partial(token_losses, head=head))
+    sums = [summed_loss(hidden[row, : n - 1], batch.ids[row, 1:n], head) for row, n in enumerate(batch.lengths)]
+    return torch.stack([total / (length - 1) for total, length in zip(sums, batch.lengths)])
 
 
 def document_losses(
@@ -120,8 +152,9 @@ def document_losses(
     measured: dict[int, float] = {}
     device = first_device(model)
     with undisturbed(model), torch.no_grad():
+        head = head_in_blocks(model, documents, min(batch_size, len(documents)))
         for indices in mine(list(by_length(documents, batch_size))):
-            values = batch_losses(model, make_batch([documents[index] for index in indices], device)).tolist()
+            values = batch_losses(model, make_batch([documents[index] for index in indices], device), head).tolist()
             measured |= zip(indices, values)
             if on_batch:
                 on_batch(len(indices))

@@ -11,7 +11,7 @@ compares the outcome with whole passes, as a family may do more between its laye
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +20,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from adept_bench.probing.loss import Batch, batch_losses, upcast
+from adept_bench.models.head import head_answering, linear_head, vocabulary
+from adept_bench.probing.blockwise import token_losses
+from adept_bench.probing.loss import Batch, batch_losses
+from adept_bench.probing.rowwise import upcast
 
 # called with (layer index, the layer's forward, positional arguments, keyword arguments); returns the layer's output
 Answer = Callable[[int, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 
-TOKENS_AT_ONCE = {"cpu": 4096, "cuda": 16384}  # rows x length of the variants that travel together
+TOKENS_AT_ONCE = {"cpu": 4096, "cuda": 16384}  # rows x length of what a layer is called with, at most
+# of a layer's widest activation, on a processor: larger temporaries fall out of the cache, and malloc hands their
+# memory back to the system after each, which maps and zeroes it again (a sixth of a layer's time at twice the size)
+WIDEST_BYTES = 1 << 23
 LOGIT_BYTES = {"cpu": 1 << 27, "cuda": 1 << 30}  # the logits held at once, in float32
 
 
@@ -117,14 +123,16 @@ def _repeat(value: Any, rows: int, times: int) -> Any:
 class SharedForward:
     """Losses of a model with each of its layers masked in turn, every common prefix run once.
 
-    `tokens_at_once` bounds the tokens of the variants that travel together (rows times length), and with it the
-    memory: hidden states of at most that many tokens beside one batch's. None: by the kind of device.
+    `tokens_at_once` bounds the tokens (rows times length) that a layer is called with, of prefix and variants together,
+    and with it the memory: hidden states of at most that many tokens beside one batch's. One document with one of its
+    variants travels in any case. None: by device and width of the layers. 0: one variant of a whole batch at a time.
     Use it in evaluation mode and without gradients.
     """
 
     def __init__(self, model: nn.Module, layers: nn.ModuleList, *, tokens_at_once: int | None = None) -> None:
         self.model, self.layers, self.tokens_at_once = model, layers, tokens_at_once
         self._tuples: dict[int, int] = {}  # layer -> length of the tuple it returns, for those that return one
+        self._linear = linear_head(model)
 
     def works(self, batch: Batch) -> bool:
         """Whether sharing reproduces whole passes on `batch`: nothing masked, and the middle layer masked.
@@ -136,7 +144,7 @@ class SharedForward:
         with bypassed(self.layers, middle):
             masked = batch_losses(self.model, batch)
         try:
-            shared = self.masked_losses(batch)
+            shared = self.masked_losses(batch, masks=range(middle - 1, middle + 1))
         except torch.OutOfMemoryError:
             raise
         except Exception:  # whatever breaks when a layer is called by hand, whole passes do without
@@ -146,36 +154,57 @@ class SharedForward:
         difference = (shared[[middle, -1]] - expected).abs()
         return bool((difference <= close * expected.abs().clamp(min=1.0)).all())
 
-    def masked_losses(self, batch: Batch, on_layers: Callable[[int], None] | None = None) -> Tensor:
+    def masked_losses(
+        self, batch: Batch, on_layers: Callable[[int], None] | None = None, masks: Collection[int] | None = None
+    ) -> Tensor:
         """Each document's loss with layer 0, 1, ... L-1 masked and, last, with none: float64 [L+1, B] on the CPU.
 
-        `on_layers` is called with the number of layers whose loss has just been measured.
+        `on_layers` is called with the number of layers whose loss has just been measured. `masks`: the layers to mask,
+        None for all; the losses of the others are nan.
         """
-        calls, prefix = self._record(batch)
-        rows, length = batch.ids.shape
-        together = max(1, self._budget(TOKENS_AT_ONCE, self.tokens_at_once) // (rows * length) - 1)
-        losses = torch.empty(len(self.layers) + 1, rows, dtype=torch.float64)
+        wanted = range(len(self.layers)) if masks is None else masks
+        tokens, length = self._tokens(), batch.ids.shape[1]
+        parts = batch.split(self.rows_at_once(length) or len(batch.lengths))
+        recorded = [self._record(part) for part in parts]
+        prefixes = [prefix for _, prefix in recorded]
+        together = max(1, tokens // (length * len(parts[0].lengths)) - 1)
+        losses = torch.full((len(self.layers) + 1, len(batch.lengths)), torch.nan, dtype=torch.float64)
+        columns = torch.arange(len(batch.lengths)).split(len(parts[0].lengths))
         for start in range(0, len(self.layers), together):
             stop = min(start + together, len(self.layers))
-            prefix, variants = self._climb(calls, prefix, start, stop)
-            losses[start:stop] = self._tail_losses(variants, batch)
-            del variants
+            chosen = [index for index in range(start, stop) if index in wanted]
+            for place, part in enumerate(parts):
+                prefixes[place], variants = self._climb(recorded[place][0], prefixes[place], start, stop, chosen)
+                for index, states in zip(chosen, variants.split(len(part.lengths))):
+                    losses[index, columns[place]] = part.means(states, self._token_losses)
+                del variants
             if on_layers:
                 on_layers(stop - start)
-        losses[-1:] = self._tail_losses(prefix, batch)
+        for place, part in enumerate(parts):
+            losses[-1, columns[place]] = part.means(prefixes[place], self._token_losses)
         return losses
 
-    def _climb(self, calls: Sequence[_Call], prefix: Tensor, start: int, stop: int) -> tuple[Tensor, Tensor]:
+    def rows_at_once(self, length: int) -> int:
+        """How many documents of so many tokens share a layer's run, with a variant of each; 0 for any number."""
+        tokens = self._tokens()
+        return max(1, tokens // (2 * length)) if tokens else 0
+
+    def _climb(
+        self, calls: Sequence[_Call], prefix: Tensor, start: int, stop: int, masks: Collection[int]
+    ) -> tuple[Tensor, Tensor]:
         """From the input of layer `start`: the input of layer `stop`, and the last hidden states of the variants
-        that bypass layers start..stop-1, in turn, as [(stop - start) * B, T, d]."""
+        that bypass one of `masks`, of start..stop-1, in turn, as [len(masks) * B, T, d]."""
         rows, variants = prefix.shape[0], prefix[:0]
         for index in range(start, stop):
             joined = torch.cat([prefix, variants.to(prefix.device)]) if len(variants) else prefix
             outputs = calls[index].run(self.layers[index], joined, rows)
-            variants = torch.cat([outputs[rows:], prefix.to(outputs.device)])
+            if index in masks:
+                variants = torch.cat([outputs[rows:], prefix.to(outputs.device)])
+            else:
+                variants = outputs[rows:]
             # a copy, so that the prefix does not keep all variants' rows alive
             prefix = outputs[:rows].clone() if len(outputs) > rows else outputs
-        for index in range(stop, len(self.layers)):
+        for index in range(stop, len(self.layers) if len(variants) else stop):
             variants = calls[index].run(self.layers[index], variants, rows)
         return prefix, variants
 
@@ -216,26 +245,20 @@ class SharedForward:
             raise RuntimeError(f"{len(calls)} calls of {len(self.layers)} layers")
         return calls, first[0]
 
-    def _tail_losses(self, hidden: Tensor, batch: Batch) -> Tensor:
-        """Each document's loss from last hidden states [variants * B, T, d]: float64 [variants, B] on the CPU.
-
-        The output head sees only positions that have a target, a bounded number at once.
-        """
-        rows, length = batch.ids.shape
-        lengths = torch.tensor(batch.lengths)
-        row, position = torch.nonzero(torch.arange(length - 1) < (lengths - 1)[:, None], as_tuple=True)
-        targets = batch.ids[row, position + 1]
-        result = []
-        for states in hidden.split(rows):
-            chosen = states[row.to(states.device), position.to(states.device)]
-            sums = torch.zeros(rows, dtype=torch.float64)
-            sums.index_add_(0, row, self._token_losses(chosen, targets).double().cpu())
-            result.append(sums / (lengths - 1))
-        return torch.stack(result)
-
     def _token_losses(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """The cross entropy of single tokens, [N], from last hidden states [N, d] and their targets [N]."""
-        size = max(1, self._budget(LOGIT_BYTES) // (4 * self._vocabulary()))
+        if self._linear is not None:
+            found: list[Tensor] = []
+            head = self._linear
+
+            def answer(states: Tensor) -> Tensor:
+                found.append(token_losses(states[:, 0], targets, head))
+                return states
+
+            with head_answering(head, answer):
+                self._head(hidden)
+            return found[0]
+        size = max(1, self._budget(LOGIT_BYTES) // (4 * vocabulary(self.model)))
         pieces = []
         for states, wanted in zip(hidden.split(size), targets.split(size)):
             logits = self._head(states)
@@ -257,12 +280,18 @@ class SharedForward:
         with answering(self.layers, answer):
             return self.model(input_ids=ids, use_cache=False).logits[:, 0]
 
-    def _vocabulary(self) -> int:
-        return int(self.model.get_input_embeddings().weight.shape[0])  # type: ignore[operator]
+    def _tokens(self) -> int:
+        if self.tokens_at_once is not None:
+            return self.tokens_at_once
+        device = next(self.model.parameters()).device
+        most = self._budget(TOKENS_AT_ONCE)
+        if device.type != "cpu":
+            return most
+        widest = max(max(weight.shape[-2:]) * weight.element_size() for weight in self.layers.parameters())
+        return min(most, WIDEST_BYTES // widest)
 
-    def _budget(self, by_device: dict[str, int], chosen: int | None = None) -> int:
-        kind = next(self.model.parameters()).device.type
-        return chosen if chosen is not None else by_device.get(kind, by_device["cpu"])
+    def _budget(self, by_device: dict[str, int]) -> int:
+        return by_device.get(next(self.model.parameters()).device.type, by_device["cpu"])
 
 
 def _dtype(model: nn.Module) -> torch.dtype:

@@ -10,10 +10,14 @@ from torch import Tensor
 from torch.nn import functional
 
 
+def upcast(values: Tensor) -> Tensor:
+    """Half precision to float32; float32 and float64 as they are."""
+    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
+
+
 def mean_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """The mean over positions of the cross entropy, in at least float32: logits [T, V], targets [T]."""
-    narrow = logits.dtype in (torch.bfloat16, torch.float16)
-    return functional.cross_entropy(logits.float() if narrow else logits, targets)
+    return functional.cross_entropy(upcast(logits), targets)
 
 
 def row_losses(logits: Tensor, ids: Tensor, lengths: Sequence[int]) -> Tensor:

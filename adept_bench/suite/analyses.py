@@ -88,7 +88,7 @@ def _held_out(spec: Spec) -> Documents:
     assert asked is not None
     texts = {corpus: inputs.corpora[f"{corpus}_heldout"].texts[: asked.documents] for corpus in CORPORA}
     length = spec.config.probe.max_length
-    return {corpus: tokenize_documents(inputs.tokenizer, texts[corpus], max_length=length) for corpus in CORPORA}
+    return {corpus: tokenize_documents(inputs.reader, texts[corpus], max_length=length) for corpus in CORPORA}
 
 
 def _layers(spec: Spec, base: BaseMeasurements, trained: Trained) -> list[int]:

@@ -80,7 +80,7 @@ class BaseMeasurements:
         key = {"corpus": self.inputs.probe_hash(corpus), "metric": metric, "max_length": probe.max_length}
         # masking does not depend on the batches
         key |= {"per_document": True} if metric == "masking" else {"batch_size": probe.batch_size}
-        key |= self._padding()
+        key |= self._reading()
 
         def measure() -> dict[str, Any]:
             from dataclasses import asdict
@@ -101,10 +101,12 @@ class BaseMeasurements:
 
         return self._probe("layers", key, measure)
 
-    def _padding(self) -> dict[str, Any]:
-        """The part of a key that only padding that counts makes, so that keys from before there was a choice hold."""
-        padding = self.inputs.config.probe.padding
-        return {"padding": padding} if padding != "ignored" else {}
+    def _reading(self) -> dict[str, Any]:
+        """The part of a key that settings make which are not the default, so that keys from before there was a choice
+        hold: padding that counts, special tokens that are text."""
+        config = self.inputs.config
+        found = {"padding": config.probe.padding, "special_tokens": config.data.special_tokens}
+        return {name: value for name, value in found.items() if value not in ("ignored", "token")}
 
     @advised("the unit probe", UNIT_PROBE)
     def unit_importance(self, corpus: str) -> list[dict[str, Any]]:
@@ -114,7 +116,7 @@ class BaseMeasurements:
             "corpus": self.inputs.probe_hash(corpus),
             "max_length": probe.max_length,
             "batch_size": probe.unit_batch_size,
-            **self._padding(),
+            **self._reading(),
         }
 
         def measure() -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adept_bench.errors import InputError
+from adept_bench.progress import reporter
 from adept_bench.suite.texts import LAB, source_of
 
 if TYPE_CHECKING:
@@ -66,6 +67,16 @@ class Inputs:
         model = self.config.model
         return load_tokenizer(self.place, revision=model.revision, trust_remote_code=model.trust_remote_code)
 
+    @cached_property
+    def reader(self) -> Any:
+        """The tokenizer that reads documents: `tokenizer`, or where `data.special_tokens` is "text", one like it to
+        which special tokens that stand in a document are characters like others."""
+        if self.config.data.special_tokens == "token":
+            return self.tokenizer
+        from adept_bench.corpora.specials import as_text
+
+        return as_text(self.tokenizer)
+
     def load_base(self) -> PreTrainedModel:
         """A fresh copy of the base model in eval mode, on this process's device."""
         from adept_bench.models.checkpoints import load_model
@@ -87,20 +98,21 @@ class Inputs:
         return {name: train for name, (train, _) in self._parts.items()}
 
     @cached_property
-    def _parts(self) -> dict[str, tuple[TrainingText, Corpus]]:
-        """domain and general: (what is trained on, what is held out)."""
+    def _parts(self) -> dict[str, tuple[TrainingText, Corpus | None]]:
+        """domain and general: (what is trained on, what is held out; None where that is of several corpora)."""
         from adept_bench.corpora.large import open_corpus
         from adept_bench.corpora.reading import read_corpus
 
-        parts: dict[str, tuple[TrainingText, Corpus]] = {}
+        parts: dict[str, tuple[TrainingText, Corpus | None]] = {}
         for name in ("domain", "general"):
             held = getattr(self.config.data, f"{name}_heldout")
             source = source_of(self.config, name)
-            whole = open_corpus(source, option=f"data.{name}", load_tokenizer=lambda: self.tokenizer)
+            whole = open_corpus(source, option=f"data.{name}", load_tokenizer=lambda: self.reader)
             if held is None:
                 parts[name] = whole.split(fraction=0.075, minimum=12, maximum=300)
             else:
-                parts[name] = whole, read_corpus(held, option=f"data.{name}_heldout")
+                rest = read_corpus(held, option=f"data.{name}_heldout") if isinstance(held, str) else None
+                parts[name] = whole, rest
         return parts
 
     @cached_property
@@ -108,23 +120,61 @@ class Inputs:
         """The documents that are measured on: domain and general, `_heldout` and `_validation`, probe, domain_probe.
 
         Held-out text that is not named is split off the corpus. A third of the held-out documents is for validation
-        (the choice of a learning rate) and never enters a reported loss.
+        (the choice of a learning rate) and never enters a reported loss. Of general text that is held out by several
+        corpora, `general/NAME_heldout` and `_validation` are each corpus's documents, and general is all of them.
         """
-        from adept_bench.corpora.reading import corpus_of, split_held_out, spread
-
         data = self.config.data
         found: dict[str, Corpus] = {}
         for name, (_, rest) in self._parts.items():
-            if len(set(rest.texts)) < 2:
-                raise InputError(
-                    f"data.{name}: {rest.source}: {len(rest.texts)} documents are held out of so small a corpus; "
-                    f"expected two or more, which about 20 distinct documents give, or data.{name}_heldout"
-                )
-            held, validation = split_held_out(rest, fraction=1 / 3, minimum=1, maximum=len(rest.texts))
-            for part, corpus in (("heldout", held), ("validation", validation)):
-                found[f"{name}_{part}"] = corpus_of(rest.source, spread(corpus.texts, data.heldout_documents))
+            found |= self._halves(name, rest) if rest is not None else self._several()
         found["probe"] = self._probe_text.sample(data.probe_documents)
         found["domain_probe"] = self.training_texts["domain"].sample(data.probe_documents)
+        return found
+
+    def _halves(self, name: str, rest: Corpus, share: int = 1) -> dict[str, Corpus]:
+        """`NAME_heldout` and `NAME_validation` of held-out text, one of `share` corpora that share the documents."""
+        from adept_bench.corpora.reading import corpus_of, split_held_out, spread
+
+        if len(set(rest.texts)) < 2:
+            raise InputError(
+                f"data.{name}: {rest.source}: {len(rest.texts)} documents are held out of so small a corpus; "
+                f"expected two or more, which about 20 distinct documents give, or data.{name}_heldout"
+            )
+        most = max(self.config.data.heldout_documents // share, 1)
+        held, validation = split_held_out(rest, fraction=1 / 3, minimum=1, maximum=len(rest.texts))
+        return {
+            f"{name}_{part}": corpus_of(rest.source, spread(corpus.texts, most))
+            for part, corpus in (("heldout", held), ("validation", validation))
+        }
+
+    def _several(self) -> dict[str, Corpus]:
+        """The halves of each of several general corpora, and of all of them as one."""
+        from adept_bench.corpora.reading import corpus_of, read_corpus
+
+        sources = self.config.data.general_heldout
+        assert isinstance(sources, dict)
+        found: dict[str, Corpus] = {}
+        for name, source in sources.items():
+            rest = read_corpus(source, option=f"data.general_heldout.{name}")
+            found |= self._halves(f"general/{name}", rest, share=len(sources))
+        for part in ("heldout", "validation"):
+            texts = [text for name in sources for text in found[f"general/{name}_{part}"].texts]
+            found[f"general_{part}"] = corpus_of(" + ".join(sources.values()), texts)
+        return found
+
+    @cached_property
+    def measured(self) -> dict[str, Corpus]:
+        """Further corpora whose loss is reported: `data.measured`, without those in a form that the tokenizer lacks."""
+        from adept_bench.corpora.reading import corpus_of, read_corpus, spread
+        from adept_bench.progress import reporter
+
+        found: dict[str, Corpus] = {}
+        for name, what in self.config.data.measured.items():
+            if what.form == "chat" and not getattr(self.tokenizer, "chat_template", None):
+                reporter().log(f"data.measured.{name}: not measured, since the tokenizer has no chat template")
+                continue
+            corpus = read_corpus(what.source, option=f"data.measured.{name}")
+            found[name] = corpus_of(corpus.source, spread(corpus.texts, self.config.data.heldout_documents))
         return found
 
     @cached_property
@@ -137,11 +187,29 @@ class Inputs:
 
     @cached_property
     def notes(self) -> dict[str, dict[str, Any]]:
-        """What is recorded of each corpus beside its hash: commits, what was left out; nothing of a plain file."""
+        """What is recorded of each corpus beside its hash: commits, what was left out, special tokens in the text;
+        nothing of a plain file."""
         texts = dict(self.training_texts)
         if self.config.data.probe is not None:
             texts["probe"] = self._probe_text
-        return {name: text.notes for name, text in texts.items() if text.notes}
+        found = {name: dict(text.notes) for name, text in texts.items()}
+        for name, account in self.special_tokens.items():
+            found.setdefault(name, {})["special_tokens"] = account
+        return {name: notes for name, notes in found.items() if notes}
+
+    @cached_property
+    def special_tokens(self) -> dict[str, dict[str, Any]]:
+        """By corpus that is trained on or measured on: special tokens that stand in its text (`specials.literal`) and
+        what they are read as. Said in the log when first asked for; none is the rule."""
+        from adept_bench.corpora.specials import literal, said
+
+        reading = self.config.data.special_tokens
+        found = {name: (text.source, text.literal(self.reader)) for name, text in self.training_texts.items()}
+        found |= {name: (corpus.source, literal(self.reader, corpus.texts)) for name, corpus in self.corpora.items()}
+        accounts = {name: account | {"read_as": reading} for name, (_, account) in found.items() if account}
+        for name, account in accounts.items():
+            reporter().log(said(f"{name}, {found[name][0]}", account, reading))
+        return accounts
 
     def probe_documents(self, corpus: str, kind: Kind) -> Sequence[Sequence[int]]:
         """Token ids of the probe documents of corpus "general" or "domain", cut to `probe.max_length`.
@@ -152,7 +220,7 @@ class Inputs:
         from adept_bench.probing.padding import as_released
 
         texts, probe = self.corpora["probe" if corpus == "general" else "domain_probe"].texts, self.config.probe
-        documents = tokenize_documents(self.tokenizer, texts, max_length=probe.max_length)
+        documents = tokenize_documents(self.reader, texts, max_length=probe.max_length)
         if probe.padding == "counted":
             return as_released(documents, kind, self.tokenizer, probe.max_length)
         return documents
@@ -162,7 +230,7 @@ class Inputs:
 
     def training_documents(self, corpus: str) -> Documents:
         """Token ids of all documents of corpus "general" or "domain", an end token after each."""
-        return self.training_texts[corpus].tokens(self.tokenizer)
+        return self.training_texts[corpus].tokens(self.reader)
 
 
 @lru_cache(maxsize=2)

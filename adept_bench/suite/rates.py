@@ -66,7 +66,8 @@ def score(trial: dict[str, Any]) -> float:
     values = [value for name, value in trial["groups_chance_corrected"].items() if name in ("general", "domain")]
     if values:
         return sum(values) / len(values)
-    return -sum(trial["losses"].values()) / len(trial["losses"])
+    losses = [trial["losses"][name] for name in ("general", "domain") if name in trial["losses"]]
+    return -sum(losses) / len(losses)
 
 
 def choose(trials: Sequence[dict[str, Any]], seed: int | None = None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,17 +20,23 @@ LAB = "lab:"
 READ_AT_LEAST = 4_000_000  # bytes: so that there are documents to hold out in a trial with few tokens, too
 
 
-def corpus_identity(corpus: str | list[CorpusPart] | None) -> str | None:
+def corpus_identity(corpus: str | dict[str, str] | list[CorpusPart] | None) -> str | None:
     """What a corpus is known by before it is read: the hash of a lab corpus or of a file; of a dataset of the Hub its
     id as given and the commit that it stands for, so that results of two commits are never taken for one."""
     if corpus is None:
         return None
+    if isinstance(corpus, dict):
+        return "; ".join(f"{name}: {corpus_identity(source)}" for name, source in corpus.items())
     if isinstance(corpus, list):
         return "; ".join(f"{part.share:g} * {corpus_identity(part.source)}" for part in corpus)
     if corpus.startswith(LAB):
         from adept_bench.lab.bases import corpus_hash
 
         return f"{corpus}@{corpus_hash(corpus.removeprefix(LAB))}"
+    if corpus.startswith("set:"):
+        from adept_bench.corpora.sets.source import find_part
+
+        return find_part(corpus, "--set data").identity()
     if corpus.startswith("zip://"):
         from adept_bench.corpora.hub import find_archive
 
@@ -68,7 +75,8 @@ def _at_commit(corpus: str, dataset: str, revision: str | None) -> str:
 def data_identity(data: DataConfig) -> dict[str, str | None]:
     """The identity of each corpus of a run."""
     sources = ("domain", "general", "probe", "domain_heldout", "general_heldout")
-    return {name: corpus_identity(getattr(data, name)) for name in sources}
+    found = {name: corpus_identity(getattr(data, name)) for name in sources}
+    return found | {f"measured.{name}": corpus_identity(what.source) for name, what in data.measured.items()}
 
 
 def source_of(config: RunConfig, name: str) -> Source:
@@ -96,12 +104,20 @@ def source_of(config: RunConfig, name: str) -> Source:
     return parts[0].source if plain else prepared
 
 
+def task_data(config: RunConfig, names: Iterable[str]) -> dict[str, str]:
+    """The local copies of the data of tasks `names`: those of `tasks.data`, else those in the folder of copies."""
+    from adept_bench.corpora.copies import copies_of_tasks
+
+    names = list(names)
+    return copies_of_tasks(names) | {name: place for name, place in config.tasks.data.items() if name in names}
+
+
 def _found(source: str, option: str, config: RunConfig) -> Source:
     from adept_bench.corpora.sources import TasksSource, find_source
 
     found = find_source(source, option=option)
     if isinstance(found, TasksSource):
-        return replace(found, data=tuple(config.tasks.data.items()))
+        return replace(found, data=tuple(task_data(config, found.tasks).items()))
     return found
 
 
@@ -113,8 +129,7 @@ def _items(config: RunConfig) -> ItemNgrams:
         raise InputError(
             f"data.decontaminate: {n}, and no tasks whose items to look for; expected tasks.groups, or null"
         )
-    data = {task: place for task, place in config.tasks.data.items() if task in tasks}
-    return _ngrams(tasks, n, tuple(data.items()))
+    return _ngrams(tasks, n, tuple(task_data(config, tasks).items()))
 
 
 @lru_cache(maxsize=1)  # domain and general text are looked through for the same items

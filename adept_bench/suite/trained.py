@@ -178,7 +178,7 @@ def certificate_tokens(inputs: Inputs, batch: int = 2, length: int = 32) -> torc
     from adept_bench.corpora.tokens import tokenize_documents
 
     texts = inputs.corpora["general_heldout"].texts
-    stream = [token for ids in tokenize_documents(inputs.tokenizer, texts, max_length=None) for token in ids]
+    stream = [token for ids in tokenize_documents(inputs.reader, texts, max_length=None) for token in ids]
     while len(stream) < batch * length:
         stream += stream
     return torch.tensor(stream[: batch * length]).view(batch, length)

@@ -28,6 +28,7 @@ from adept_bench.probing.loss import NotFiniteError, document_losses
 from adept_bench.progress import reporter
 from adept_bench.shortage import TRAINING, UNIT_PROBE, advised
 from adept_bench.training import checkpoints
+from adept_bench.training.headloss import InBlocks, loss_in_blocks
 from adept_bench.training.optimizers import make_optimizer
 from adept_bench.training.schedule import schedule_factor
 from adept_bench.training.state import left_as_found
@@ -156,6 +157,8 @@ def _update(
     plain = "forward" not in vars(model)
     with _placed(model, run, trainable) as live:
         run.controller = RateController(live, rates, run.learning_rate, run.training.weight_decay)
+        # in shards a head's weights are whole only within its own forward pass
+        run.in_blocks = loss_in_blocks(live, run.training) if run.strategy in (ONE, DDP) else nullcontext
         arguments = _arguments(run, folder, saves=saves, spread_by_itself=hasattr(live, "hf_device_map"))
         try:
             trainer = _UnitTrainer(run, live, dataset, arguments)
@@ -166,7 +169,7 @@ def _update(
                 for name in ("forward", "_original_forward"):
                     vars(live).pop(name, None)
             run.record.refreshes = run.controller.ledger
-            del run.controller, run.measured
+            del run.controller, run.measured, run.in_blocks
 
 
 @contextmanager
@@ -244,6 +247,7 @@ class _Run:
 
     controller: RateController  # of the model as it trains, and no longer
     measured: Callable[[nn.Module], AbstractContextManager[nn.Module]]  # the same: what refreshes measure of it
+    in_blocks: InBlocks  # the same: its loss without whole logits
 
     def __init__(
         self,
@@ -414,6 +418,10 @@ class _UnitTrainer(Trainer):
             self.lr_scheduler = LambdaLR(optimizer or self.create_optimizer(), self.run.factor)
             self._created_lr_scheduler = True
         return self.lr_scheduler
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        with self.run.in_blocks():
+            return super().compute_loss(*args, **kwargs)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss = super().training_step(*args, **kwargs)

@@ -247,9 +247,42 @@ def test_ctrl_c_ends_with_130_and_one_line():
 def test_integers():
     assert split_integers("3, 1,3", "--seeds") == [3, 1]
     assert split_integers(None, "--seeds") is None
-    for bad in ("", ",", "1,-2", "1.5", "²"):
-        with pytest.raises(InputError, match="--seeds"):
-            split_integers(bad, "--seeds")
+    assert split_integers("0-4", "--seeds") == [0, 1, 2, 3, 4]
+    assert split_integers("7, 2 - 3,2-2,0004294967295", "--seeds") == [7, 2, 3, 4294967295]
+    assert split_integers("1,1,0-1", "--layers", repeats=True) == [1, 1, 0, 1]
+    bad = {
+        "²": "not a whole",
+        "1.5": "not a whole",
+        "1,-2": "'-2' is not a whole",
+        "0-": "not a whole",
+        "": "no number",
+    }
+    bad |= {
+        ",": "no number",
+        "4-0": "expected a range such as 0-4",
+        "1-2-3": "not a whole",
+        "0-4294967295": "more than",
+    }
+    bad |= dict.fromkeys(("4294967296", "9" * 5000), "is too large; expected whole numbers from 0 to 4294967295")
+    for text, expected in bad.items():
+        with pytest.raises(InputError, match=f"^--seeds: .*{expected}") as raised:
+            split_integers(text, "--seeds")
+        assert len(str(raised.value)) < 200
+
+
+@pytest.mark.parametrize(
+    "command", ["run --suite medical --seeds", "plan --suite medical --seeds", "eval --suite medical"]
+)
+def test_a_seed_that_no_generator_takes_is_refused_at_once(command, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = command.split()
+    words += ["--model", "none", "--seed"] if words[0] == "eval" else []
+    assert main([*words, "99999999999999999999999"]) == 2
+    error = capsys.readouterr().err
+    assert "--seed" in error
+    assert "4294967295" in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_json_goes_to_stdout_or_whole_to_a_file(tmp_path, capsys):

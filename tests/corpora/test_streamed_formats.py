@@ -208,3 +208,46 @@ def test_what_cannot_be_streamed_is_read_from_the_cache(dataset: list[str], monk
     assert read_corpus("acme/notes:train").texts == [text for text in dataset if text]
     with pytest.raises(InputError, match="could not be read from the Hub"):
         list(find_source("acme/nothing:train", option="--corpus").texts())
+
+
+def test_json_is_read_by_what_it_is_and_not_by_its_ending(tmp_path: Path) -> None:
+    """JSON lines called .json, and a JSON list or object called .jsonl, give the documents of the right name."""
+    rows = [{"text": "one\n[", "n": 1}, {"text": "{ two"}, {"text": "drei é"}]
+    texts = [row["text"] for row in rows]
+    by_line = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    variants = {
+        "lines.json": by_line,
+        "windows.json": "\ufeff\r\n" + by_line.replace("\n", "\r\n\r\n") + "\r\n",
+        "list.jsonl": json.dumps(rows),
+        "strings.jsonl": json.dumps(texts),
+        "pretty.jsonl": "\n\n" + json.dumps(rows, indent=2),
+        "object.jsonl": json.dumps({"text": texts}, indent=1),
+    }
+    for name, content in variants.items():
+        (tmp_path / name).write_bytes(content.encode())
+        assert read_corpus(str(tmp_path / name)).texts == texts, name
+    (tmp_path / "list.jsonl.gz").write_bytes(gzip.compress(json.dumps(rows).encode()))
+    assert read_corpus(str(tmp_path / "list.jsonl.gz")).texts == texts
+    # a single line is an object with one document, or with a list of them; both names agree
+    for name in ("one.json", "one.jsonl"):
+        (tmp_path / name).write_text(json.dumps(rows[0]))
+        assert read_corpus(str(tmp_path / name)).texts == texts[:1]
+    (tmp_path / "many.json").write_text(json.dumps({"text": texts}) + "\n\n")
+    assert read_corpus(str(tmp_path / "many.json")).texts == texts
+
+
+def test_json_lines_called_json_are_streamed_and_name_their_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "JSON_LIMIT", 10)
+    (tmp_path / "a.json").write_text('{"text": "a"}\n{"text": "b"}\n')
+    assert read_corpus(str(tmp_path / "a.json")).texts == ["a", "b"]
+    (tmp_path / "a.json").write_text('{"text": "a"}\n\n{"txt": "b"}\n')
+    with pytest.raises(InputError, match=r"a\.json:3: no field 'text'"):
+        read_corpus(str(tmp_path / "a.json"))
+    (tmp_path / "a.jsonl").write_text('[{"text": "a"},\n {"text" "b"}]')
+    with pytest.raises(InputError, match=r"a\.jsonl: 30 bytes; .* at most 10 .* a\.jsonl > lines-a\.jsonl"):
+        read_corpus(str(tmp_path / "a.jsonl"))
+    monkeypatch.setattr(formats, "JSON_LIMIT", 100)
+    with pytest.raises(InputError, match=r"a\.jsonl:2: not JSON"):
+        read_corpus(str(tmp_path / "a.jsonl"))

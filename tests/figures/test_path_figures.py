@@ -118,6 +118,16 @@ def test_variants_have_a_picture_of_their_own(cells):
         drawn("frontier_variants", [one for one in cells if one.method != "adept-k4"])
 
 
+def test_gains_of_variants_stand_below_what_they_vary(cells):
+    drawing, rows = drawn("gains_variants", cells)
+    assert {row["method"] for row in rows} == {"full", "adept", "adept-k4"}
+    alone = {tuple(row.items()) for row in drawn("gains", cells)[1] if row["method"] == "adept"}
+    assert alone == {tuple(row.items()) for row in rows if row["method"] == "adept"}
+    assert drawing.title == "Gains over full CPT at equal acquisition"
+    with pytest.raises(MissingError, match="no result of a variant"):
+        drawn("gains_variants", [one for one in cells if one.method != "adept-k4"])
+
+
 def test_without_paths_it_says_how_to_have_them(cells):
     with pytest.raises(MissingError, match="run --rates all"):
         drawn("frontier", [one for one in cells if one.chosen])
@@ -212,7 +222,7 @@ def test_frontier_time_without_a_base_or_tasks_begins_at_the_first_step(cells):
         drawn("frontier_time", cells)
 
 
-@pytest.mark.parametrize("name", ["frontier", "frontier_variants", "frontier_time", "gains"])
+@pytest.mark.parametrize("name", ["frontier", "frontier_variants", "frontier_time", "gains", "gains_variants"])
 def test_the_same_cells_give_the_same_picture(name, cells):
     timed = [_timed(one) for one in cells]
     with look():

@@ -197,3 +197,16 @@ def test_what_cannot_be_had_is_one_line(hub, adept, tiny_on_hub, corpus, tmp_pat
     assert f"{hub.url} does not answer" in adept(*COMMANDS[command], "--model", "org/never", "--quiet").error
     assert {path.name for path in tmp_path.iterdir()} <= {"corpus.jsonl", "stdout", "stderr", "cache", "results"}
     assert not [path for path in tmp_path.rglob("*") if path.suffix in (".tmp", ".incomplete")]
+
+
+def test_a_repository_that_is_two_models_or_quantised_is_refused_before_its_weights(hub, adept, model_files, corpus):
+    files = model_files[0]
+    adapter = {"adapter_config.json": b'{"peft_type": "LORA", "base_model_name_or_path": "org/base"}'}
+    hub.commit("models", "org/mixed", files | adapter)
+    config = json.loads(files["config.json"]) | {"quantization_config": {"quant_method": "gptq", "bits": 4}}
+    hub.commit("models", "org/gptq", files | {"config.json": json.dumps(config).encode()})
+    for model, expected in (("org/mixed", "holds 2 models, whole weights"), ("org/gptq", "quant_method: gptq")):
+        error = adept(*_probe(model, corpus)).error
+        assert error.startswith(f"--model: {model} ")
+        assert expected in error
+    assert hub.sent("model.safetensors") == 0

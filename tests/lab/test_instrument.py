@@ -10,13 +10,12 @@ from adept_bench.lab.items import CHOICES
 from adept_bench.results.store import Store
 
 RESULTS = Path(__file__).parents[2] / "results"
-SEEDS = {("lab", "medical"): 3, ("lab", "math"): 5, ("lab-redundant", "medical"): 3}
+SEEDS = {("lab", "medical"): 4, ("lab", "math"): 5, ("lab-redundant", "medical"): 4}
 PLACES = list(SEEDS)
-PATHS = [("lab", "medical", 2), ("lab-redundant", "medical", 3)]
-"""Stored over all rates: under so many seeds at least."""
-ON_THE_EDGE = {("lab", "medical", "adept-probe-text"), ("lab-redundant", "medical", "adept")}
-"""Where the copies stand early ADEPT learns so little that the highest rate is the best: docs/results.md says so."""
+PATHS = [("lab", "medical", 4), ("lab-redundant", "medical", 4)]
+"""Stored over all rates: core methods under so many seeds at least, controls under three."""
 CORE = ("full", "replay", "llama-pro", "frozen", "lora", "adept", "adept-probe-text")
+CONTROLS = ("adept-last", "replay-untested")
 FROZEN_BACKBONE = ("llama-pro", "frozen", "lora", "adept")
 
 
@@ -77,7 +76,7 @@ def test_group_scores_are_sharp(cells):
 
 def test_no_chosen_rate_sits_on_the_edge_of_its_grid(cells, place):
     for (method, _), cell in cells.items():
-        if method != "vanilla" and (*place, method) not in ON_THE_EDGE:
+        if method != "vanilla":
             choice = cell.learning_rate
             assert choice.source in ("shipped", "selected")
             assert choice.differs == []
@@ -98,13 +97,13 @@ def test_every_certificate_holds(cells):
 
 @pytest.mark.parametrize(("preset", "suite", "seeds"), PATHS)
 def test_paths_are_whole(preset, suite, seeds):
-    """Six rates a method, factors of two apart, the same ones under every seed, on the same items as the base."""
+    """Seven rates a method, factors of two apart, the same ones under every seed, on the same items as the base."""
     cells = Store(RESULTS).load_all(preset, suite, paths=True)
-    for method in CORE:
+    for method in (*CORE, *CONTROLS):
         path = path_of(cells, method)
-        assert len(path.rates) == 6
-        assert [high / low for low, high in zip(path.rates, path.rates[1:])] == pytest.approx([2.0] * 5)
-        assert len(path.cells) >= seeds, method
+        assert len(path.rates) == 7
+        assert [high / low for low, high in zip(path.rates, path.rates[1:])] == pytest.approx([2.0] * 6)
+        assert len(path.cells) >= (3 if method in CONTROLS else seeds), method
     for cell in cells:
         if cell.method != "vanilla":
             assert cell.validation is not None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
@@ -93,6 +94,21 @@ def spoil_shape(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config | {"intermediate_size": 32}))
 
 
+def spoil_config(folder: Path, **fields: object) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | fields))
+
+
+def spoil_depth(folder: Path) -> None:
+    spoil_config(folder, num_hidden_layers=2)
+
+
+def spoil_value(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.layers.1.mlp.up_proj.weight"][0, 0] = float("nan")
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
 SPOILED = {
     "empty": (spoil_nothing_there, "has no config.json; it holds nothing"),
     "no configuration": (
@@ -103,10 +119,23 @@ SPOILED = {
     "pickled": (spoil_pickled, r"only pickled weights \(pytorch_model.bin\).*convert"),
     "a shard": (spoil_shard, "lacks 1 of 2 weight files, first model-00002"),
     "damaged index": (lambda f: (f / "model.safetensors.index.json").write_text("{"), "index.json is damaged"),
-    "truncated": (spoil_truncated, "cannot load a causal language model"),
-    "too few weights": (spoil_layers, "weights are missing from the checkpoint, first model.layers.3"),
-    "another shape": (spoil_shape, "cannot load a causal language model"),
-    "broken JSON": (lambda f: (f / "config.json").write_text("{"), "cannot load a causal language model"),
+    "truncated": (spoil_truncated, r"model.safetensors is damaged or truncated: \d+ bytes; its header describes"),
+    "HTML": (
+        lambda f: (f / "model.safetensors").write_bytes(b"<html>" * 9),
+        "model.safetensors is damaged or truncated",
+    ),
+    "unknown value": (lambda f: spoil_config(f, hidden_act="nope"), "an entry is missing or unknown: 'nope'"),
+    "impossible sizes": (lambda f: spoil_config(f, num_attention_heads=3), r"validate_architecture.: .*\(16\)"),
+    "no layers": (lambda f: spoil_config(f, num_hidden_layers=0), "tiny: LlamaForCausalLM: .* how many decoder layers"),
+    "too few weights": (spoil_layers, "9 weights are missing from the checkpoint, first model.layers.3"),
+    "too many layers": (spoil_depth, "stores layer 2, which its configuration does not have .* first model.layers.2"),
+    "another shape": (
+        spoil_shape,
+        r"9 weights are of another shape, first model.layers.0.mlp.down_proj.weight, stored as \[16, 24\]; expected",
+    ),
+    "not finite": (spoil_value, "model.layers.1.mlp.up_proj.weight holds a value that is not finite"),
+    "broken JSON": (lambda f: (f / "config.json").write_text("{"), "config.json:1: is damaged, no JSON"),
+    "no object": (lambda f: (f / "config.json").write_text("[]"), "config.json: is no JSON object"),
     "unknown family": (lambda f: (f / "config.json").write_text('{"model_type": "qwn3"}'), "qwn3"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -168,7 +169,7 @@ REFUSED = {
     "both": (["--layers", "1", "--select", "last", "--k", "1"], "exactly one"),
     "no k": (["--select", "last"], "--k: missing"),
     "k with layers": (["--layers", "1", "--k", "1"], "expected no --k"),
-    "not numbers": (["--layers", "1;2"], "'1;2' is not a list"),
+    "not numbers": (["--layers", "1;2"], "--layers: '1;2' is not a whole number from 0"),
     "no such layer": (["--layers", "4"], "--layers: 4 is out of range; expected 0 to 3"),
     "no such device": (["--layers", "1", "--device", "gpu"], "--device: 'gpu' is not a device"),
     "k too large": (["--select", "uniform", "--k", "5"], "--k: 5; expected 1 to 4"),
@@ -196,6 +197,37 @@ def test_refusals_leave_nothing_behind(case: str, base: Path, tmp_path: Path) ->
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (["--layers", "1,5"], "--layers: 5 is out of range; expected 0 to 3"),
+        (["--layers", "1,1"], "--layers: 1 is given twice"),
+        (["--layers", "0-2,2"], "--layers: 2 is given twice"),
+        (["--layers", ","], "--layers: no number in ','"),
+        (["--layers", "99999999999999999999999"], "--layers: 99999999999999999999999 is too large"),
+    ],
+)
+def test_layers_are_checked_before_any_weight_is_read(
+    asked: list[str], message: str, base: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_bytes((base / "config.json").read_bytes())
+    (tmp_path / "m" / "model.safetensors").write_bytes(b"nothing that could be read")
+    _, _, error = invoke("--model", str(tmp_path / "m"), "--output", str(tmp_path / "o"), *asked)
+    assert isinstance(error, InputError)
+    assert message in str(error)
+
+
+def test_a_tokenizer_that_importance_needs_is_asked_for_before_the_model(base: Path, tmp_path: Path) -> None:
+    shutil.copytree(base, tmp_path / "m", ignore=shutil.ignore_patterns("tokenizer*"))
+    (tmp_path / "f.txt").write_text("w3 w4")
+    for kind in ("logits", "tensors"):
+        command = ("--select", "importance", "--k", "1", "--corpus", str(tmp_path / "f.txt"), "--certify", kind)
+        _, _, error = invoke("--model", str(tmp_path / "m"), "--output", str(tmp_path / "o"), *command)
+        assert isinstance(error, InputError)
+        assert "has no tokenizer (expected tokenizer.json)" in str(error)
+
+
 def test_an_output_that_is_not_empty_is_left_alone(base: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
     _, _, error = invoke("--model", str(base), "--output", str(tmp_path), "--layers", "1")
@@ -204,14 +236,17 @@ def test_an_output_that_is_not_empty_is_left_alone(base: Path, tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_a_failed_certificate_leaves_nothing_behind(base: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["logits", "tensors"])
+def test_a_weight_that_is_not_finite_is_named(kind: str, base: Path, tmp_path: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(base, dtype="auto")
     with torch.no_grad():
         model.model.norm.weight[0] = float("nan")
     model.save_pretrained(tmp_path / "broken")
-    _, _, error = invoke("--model", str(tmp_path / "broken"), "--output", str(tmp_path / "out" / "o"), "--layers", "1")
+    _, _, error = invoke(
+        "--model", str(tmp_path / "broken"), "--output", str(tmp_path / "out" / "o"), "--layers", "1", "--certify", kind
+    )
     assert isinstance(error, InputError)
-    assert "the certificate fails at logits_equal" in str(error)
+    assert "model.norm.weight holds a value that is not finite" in str(error)
     assert list((tmp_path / "out").iterdir()) == []
 
 

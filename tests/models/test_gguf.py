@@ -140,17 +140,25 @@ def test_what_identifies_it_is_the_files_content(made, words, cache, tmp_path):
         model_place(ModelConfig(source="org/name", sha256=sha256), 0)
 
 
-def test_a_folder_is_itself_where_it_holds_a_model(made, cache, tmp_path):
+def test_a_folder_is_its_only_model_or_the_one_that_is_named(made, cache, tmp_path):
     file = shutil.copyfile(made[1], tmp_path / "one.gguf")
     (tmp_path / "model.safetensors").touch()
-    assert local_folder(str(tmp_path)) == tmp_path
+    with pytest.raises(InputError, match=r"holds 2 models, whole weights .* and a GGUF file \(one.gguf\); expected"):
+        local_folder(str(tmp_path))
+    assert local_folder(str(file)) == local_folder(str(made[1]))
+    chosen = local_folder(str(tmp_path / "model.safetensors"))
+    assert chosen is not None
+    assert [path.name for path in chosen.iterdir()] == ["model.safetensors"]
     (tmp_path / "model.safetensors").unlink()
+    assert local_folder(str(tmp_path)) == local_folder(str(file))
     (tmp_path / "README.md").touch()
     (tmp_path / "config.json").write_text('{"model_type": "qwen3"}')  # of the file's repository on the Hub; not read
     (tmp_path / "tokenizer.json").write_text("{")
     assert load_model(str(tmp_path)).config.model_type == "llama"
     shutil.copyfile(file, tmp_path / "two.gguf")
-    with pytest.raises(InputError, match=r"holds 2 GGUF files; expected the name of one of them: one.gguf, two.gguf"):
+    with pytest.raises(
+        InputError, match=r"holds 2 GGUF files \(one.gguf, two.gguf\); expected the name of one of them"
+    ):
         local_folder(str(tmp_path))
 
 

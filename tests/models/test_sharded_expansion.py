@@ -143,13 +143,17 @@ def test_dtypes_scales_and_further_heads_are_untouched(tmp_path: Path) -> None:
 
     before = resave(tmp_path / "base", quantised)
     config = json.loads((tmp_path / "base" / "config.json").read_text())
+    config["num_nextn_predict_layers"] = 1
     config["quantization_config"] = {
         "quant_method": "fp8",
         "weight_block_size": [128, 128],
         "modules_to_not_convert": ["lm_head", "model.layers.1.self_attn.q_proj", "model.layers.3.mlp.gate_proj"],
     }
     (tmp_path / "base" / "config.json").write_text(json.dumps(config))
-    expand_checkpoint(str(tmp_path / "base"), tmp_path / "o", [1], certify="tensors")
+    assert expand_checkpoint(str(tmp_path / "base"), tmp_path / "o", [1]).kind == "tensors"
+    for loads in ({"certify": "logits"}, {"dtype": "bfloat16"}):
+        with pytest.raises(InputError, match=r"is quantised \(quant_method: fp8\).*FineGrainedFP8Config"):
+            expand_checkpoint(str(tmp_path / "base"), tmp_path / "p", [1], **loads)
     after = stored(tmp_path / "o")
     silent = {f"model.layers.2.{name}.weight" for name in ("self_attn.o_proj", "mlp.down_proj")}
     origin = {0: 0, 1: 1, 2: 1, 3: 2, 4: 3, 5: 4}
@@ -223,14 +227,17 @@ DAMAGES = {
         ),
         "pickled weights",
     ),
-    "no layer": (lambda f: resave(f, lambda h: {k: v for k, v in h.items() if ".layers.2." not in k}), "do not number"),
+    "no layer": (
+        lambda f: resave(f, lambda h: {k: v for k, v in h.items() if ".layers.2." not in k}),
+        "9 weights are missing from the checkpoint, first model.layers.2",
+    ),
     "no weight": (
         lambda f: resave(f, lambda h: {k: v for k, v in h.items() if k != "model.layers.1.mlp.up_proj.weight"}),
-        "finds no fitting weights for model.layers.0.mlp.up_proj.weight",
+        "1 weight is missing from the checkpoint, first model.layers.1.mlp.up_proj.weight",
     ),
     "no other weight": (
         lambda f: resave(f, lambda h: {k: v for k, v in h.items() if k != "model.norm.weight"}),
-        "fails at weights_all_found",
+        "1 weight is missing from the checkpoint, first model.norm.weight",
     ),
 }
 

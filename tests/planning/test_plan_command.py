@@ -42,13 +42,13 @@ def test_the_papers_largest_model_is_planned_from_its_configuration(capsys):
 
 
 def test_a_path_is_a_cell_a_rate(capsys):
-    """Six rates a method, one cell of what does not train; hours of the cells add up."""
+    """Seven rates a method, one cell of what does not train; hours of the cells add up."""
     asked = ["--suite", "medical", "--preset", "lab", "--methods", "vanilla,full,adept", "--seeds", "0,1"]
     one, path = plan(capsys, *asked), plan(capsys, *asked, "--rates", "all")
-    assert [row["cells"] for row in path["methods"]] == [1, 6, 6]
-    assert path["totals"]["cells"] == 2 * 13
+    assert [row["cells"] for row in path["methods"]] == [1, 7, 7]
+    assert path["totals"]["cells"] == 2 * 15
     hours = [row["devices"]["cpu"]["hours"] for row in one["methods"]]
-    expected = 2 * (hours[0] + 6 * hours[1] + 6 * hours[2])
+    expected = 2 * (hours[0] + 7 * hours[1] + 7 * hours[2])
     assert path["totals"]["device_hours"]["cpu"] == pytest.approx(expected)
     assert main(["plan", *asked, "--rates", "evry"]) == 2
     assert "--rates: 'evry'" in capsys.readouterr().err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -152,3 +154,37 @@ def test_what_is_a_shortage_of_memory():
     assert is_shortage(MemoryError())
     assert not is_shortage(RuntimeError("shapes cannot be multiplied"))
     assert not is_shortage(InputError("out of memory"))
+
+
+class Kept:
+    """A tensor that autograd holds for a backward pass, for as long as it does."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_frozen_layers_below_the_lowest_that_trains_keep_nothing(tiny, bf16, checkpointing):
+    model = prepared(tiny, "llama-pro", tie_word_embeddings=True).train()
+    if checkpointing:
+        enable_checkpointing(model)
+    depth = len(model.model.layers)
+    lowest = min(i for i, layer in enumerate(model.model.layers) if any(p.requires_grad for p in layer.parameters()))
+    assert lowest > 0
+    here, alive = [None], weakref.WeakKeyDictionary()
+
+    def pack(tensor):
+        kept = Kept(tensor)
+        alive[kept] = here[0]
+        return kept
+
+    for index, layer in enumerate(model.model.layers):
+        # the layer's own hooks stay outside what is checkpointed
+        layer.register_forward_pre_hook(lambda *_, i=index: here.__setitem__(0, i))
+        layer.register_forward_hook(lambda *_: here.__setitem__(0, None))
+    tokens = torch.arange(48).view(2, 24)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda kept: kept.tensor), torch.autocast("cpu", enabled=bf16):
+        loss = model(tokens, labels=tokens, use_cache=False).loss
+    assert set(alive.values()) - {None} == set(range(lowest, depth))
+    loss.backward()
