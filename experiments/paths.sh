@@ -4,8 +4,8 @@
 #     experiments/paths.sh [--jobs N]        about 25 s a cell on two cores; goes on where it was interrupted
 #
 # Every method over its whole grid, on test items and held-out text; held-out losses and validation accuracy at eight
-# points of the training, which change no number of it. Core methods, and ADEPT by both probes, under all five seeds;
-# variants, mathematics and the one-pass corpus under three. Seed by seed over both kinds of base: what there is at any
+# points of the training, which change no number of it. Core methods, ADEPT by both probes and controls under all five seeds;
+# other variants, mathematics and the one-pass corpus under three. Seed by seed over both kinds of base: what there is at any
 # time can be compared.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,12 +21,12 @@ for seed in 0 1 2; do
   paths --suite medical --preset lab-redundant --seeds $seed --methods $core,adept-probe-text "$@"
   paths --suite medical --preset lab --seeds $seed --methods $core,adept-probe-text "$@"
 done
-for preset in lab-redundant lab; do # of the place of the copies, and of what is replayed
-  paths --suite medical --preset $preset --seeds 0,1,2 --methods $controls "$@"
-done
 for seed in 3 4; do
   paths --suite medical --preset lab-redundant --seeds $seed --methods $core,adept-probe-text "$@"
   paths --suite medical --preset lab --seeds $seed --methods $core,adept-probe-text "$@"
+done
+for preset in lab-redundant lab; do # of the place of the copies, and of what is replayed
+  paths --suite medical --preset $preset --seeds 0,1,2,3,4 --methods $controls "$@"
 done
 for preset in lab-redundant lab; do
   paths --suite medical --preset $preset --seeds 0,1,2 --methods $variants "$@"

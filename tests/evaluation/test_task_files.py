@@ -35,7 +35,7 @@ def items(name: str) -> list[dict]:
 
 
 def test_names() -> None:
-    assert names() == sorted([*LAB, "cmb", "mmcu_medical"])
+    assert names() == sorted([*LAB, "cmb", "medquad_heldout", "medquad_train", "mmcu_medical"])
 
 
 def test_names_need_no_heavy_import() -> None:
