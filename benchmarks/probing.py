@@ -236,6 +236,17 @@ def compare(
     }
 
 
+def show(report: dict[str, dict[str, float]], chosen: argparse.Namespace) -> None:
+    """A block a name with a line a number, or all of it and the settings as JSON."""
+    if chosen.json:
+        print(json.dumps({"settings": vars(chosen), **report}, indent=1))
+        return
+    for name, row in report.items():
+        print(name)
+        for key, value in row.items():
+            print(f"  {key:28}{value / 1e6:12.1f} MB" if key.endswith("bytes") else f"  {key:28}{value:12.3g}")
+
+
 def main() -> None:
     chosen = options()
     torch.set_num_threads(chosen.threads)
@@ -266,13 +277,7 @@ def main() -> None:
         )
         differ = max(abs(a - b) / b for a, b in zip(units["ours"], units["plain"]) if b)
         report["units"] = {**timed, "largest_relative_difference": differ}
-    if chosen.json:
-        print(json.dumps({"settings": vars(chosen), **report}, indent=1))
-        return
-    for name, row in report.items():
-        print(name)
-        for key, value in row.items():
-            print(f"  {key:28}{value / 1e6:12.1f} MB" if key.endswith("bytes") else f"  {key:28}{value:12.3g}")
+    show(report, chosen)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ the step, measured in a step of its own. On a busy machine `--clock cpu` counts 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -19,7 +18,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from probing import clock_of, make_model, peak_memory, seconds
+from probing import clock_of, make_model, peak_memory, seconds, show
 
 from adept_bench.config.schema import TrainingConfig
 from adept_bench.models.expansion import expand
@@ -92,13 +91,7 @@ def main() -> None:
     for index in copies:
         decoder(model).layers[index].requires_grad_(True)
     report["copies"] = compare(model, ids, chosen)
-    if chosen.json:
-        print(json.dumps({"settings": vars(chosen), **report}, indent=1))
-        return
-    for name, row in report.items():
-        print(name)
-        for key, value in row.items():
-            print(f"  {key:28}{value / 1e6:12.1f} MB" if key.endswith("bytes") else f"  {key:28}{value:12.3g}")
+    show(report, chosen)
 
 
 if __name__ == "__main__":

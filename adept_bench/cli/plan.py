@@ -80,7 +80,7 @@ def plan_command(
     debug: Debug = False,
 ) -> None:
     """What each method needs: parameters, operations, memory, hours on devices. Nothing runs, no weights are read."""
-    from adept_bench.config.loading import load_preset, load_suite, on_preset, resolve
+    from adept_bench.config.loading import load_both, resolve
     from adept_bench.config.names import check_methods
 
     if mfu is not None and not 0 < mfu <= 1:
@@ -89,8 +89,7 @@ def plan_command(
         given = {"--methods": methods, "--seeds": seeds, "--device": device, "--mfu": mfu, "--slurm": slurm}
         if idle := [name for name, value in given.items() if value is not None] + ["--measure"] * measure:
             raise InputError(f"--compare: takes every stored result of suite and preset; expected no {idle[0]}")
-    loaded = load_suite(suite)
-    loaded = on_preset(loaded, load_preset(preset or loaded.preset))
+    loaded, on = load_both(suite, preset)
     names = loaded.methods
     if methods is not None:
         names = check_methods(split_names(methods) or [], "--methods", loaded.variants)
@@ -101,9 +100,9 @@ def plan_command(
     if slurm is not None:
         check_folder("--slurm", slurm)
     jobs = options_from(slurm_set or (), gpus=devices) if slurm is not None else None
-    config = resolve(loaded, preset, model=model, overrides=settings or ())
+    config = resolve(loaded, on, model=model, overrides=settings or ())
     variants = {
-        name: (variant.of, resolve(loaded, preset, model=model, overrides=settings or (), variant=name))
+        name: (variant.of, resolve(loaded, on, model=model, overrides=settings or (), variant=name))
         for name, variant in loaded.variants.items()
         if name in names
     }

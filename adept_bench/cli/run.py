@@ -60,20 +60,19 @@ def run_command(
 
     start()
     overrides = [*(settings or ()), *task_settings(backend, fewshot)]
-    from adept_bench.config.loading import load_preset, load_suite, on_preset, resolve
+    from adept_bench.config.loading import load_both, resolve
     from adept_bench.config.names import check_methods
 
-    loaded = load_suite(suite)
-    loaded = on_preset(loaded, load_preset(preset or loaded.preset))
+    loaded, on = load_both(suite, preset)
     chosen = loaded.methods
     if methods is not None:
         chosen = check_methods(split_names(methods) or [], "--methods", loaded.variants)
     numbers = split_integers(seeds, "--seeds")
     numbers = list(loaded.seeds) if numbers is None else numbers
-    config = resolve(loaded, preset, model=model, overrides=overrides)
+    config = resolve(loaded, on, model=model, overrides=overrides)
     check_fewshot(fewshot, config.tasks.asked, config.suite)
     variants = {
-        name: (variant, resolve(loaded, preset, model=model, overrides=overrides, variant=name))
+        name: (variant, resolve(loaded, on, model=model, overrides=overrides, variant=name))
         for name, variant in loaded.variants.items()
         if name in chosen
     }

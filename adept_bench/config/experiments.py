@@ -117,7 +117,14 @@ def _validated(model: type[_Loaded], data: dict[str, Any], lines: Lines, path: P
     return loaded
 
 
-def on_preset(suite: Suite, preset: Preset) -> Suite:
+def load_both(suite: str, preset: str | None) -> tuple[Suite, Preset]:
+    """The suite, with the variants of the preset it is run on, and that preset: its own where none is named."""
+    loaded = load_suite(suite)
+    found = load_preset(preset or loaded.preset)
+    return _on_preset(loaded, found), found
+
+
+def _on_preset(suite: Suite, preset: Preset) -> Suite:
     """The suite with the preset's variants, which stand over its own of the same name."""
     if not preset.variants:
         return suite

@@ -13,9 +13,9 @@ from adept_bench.config.experiments import (
     learning_rates_file,
     list_presets,
     list_suites,
+    load_both,
     load_preset,
     load_suite,
-    on_preset,
 )
 from adept_bench.config.names import check_methods
 from adept_bench.config.schema import SECTIONS, Preset, PresetTaskSet, RunConfig, Suite
@@ -38,9 +38,9 @@ __all__ = [
     "learning_rates_file",
     "list_presets",
     "list_suites",
+    "load_both",
     "load_preset",
     "load_suite",
-    "on_preset",
     "resolve",
 ]
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from adept_bench.__main__ import main
-from adept_bench.config.experiments import experiments_dir, load_preset, load_suite, on_preset
+from adept_bench.config.experiments import experiments_dir, load_both, load_preset, load_suite
 from adept_bench.config.loading import resolve
 from adept_bench.errors import InputError
 from adept_bench.results.store import Store
@@ -59,7 +59,7 @@ def preset(tmp_path):
 
 
 def test_a_presets_variants_stand_over_the_suites(preset):
-    suite = on_preset(load_suite("medical"), load_preset(preset))
+    suite, _ = load_both("medical", preset)
     assert resolve(suite, preset, variant="adept-last").options.select == "first"
     assert resolve(suite, preset, variant="frozen-first").options.frozen_which == "first"
     assert "adept-one-range" in suite.variants

@@ -7,10 +7,8 @@ from contextlib import nullcontext
 import pytest
 import torch
 from builders import PLAIN, ROTARY, scattered
+from tiny_methods import made
 
-from adept_bench.corpora.packing import PackedDataset
-from adept_bench.methods.base import prepare
-from adept_bench.methods.registry import get
 from adept_bench.probing import blockwise
 from adept_bench.training import headloss
 from adept_bench.training.headloss import loss_in_blocks
@@ -94,19 +92,12 @@ def test_a_loss_of_the_models_own_stays(tiny, small):
 
 
 def trained(tiny, name, training):
-    options = tiny.options(k=2, refresh_every=3)
-    model, documents = tiny.model(), tiny.documents()
-    context = tiny.context(model, options, documents)
-    method = get(name, options)
-    edit, names = prepare(method, model, context)
-    rates = method.rates.bind(edit, context, names, {"general": documents})
-    total = training.steps * training.batch_size * training.accumulation
-    dataset = PackedDataset(tiny.documents(30, 40, seed=5), length=training.length, total=total, seed=0)
-    before = {key: parameter.detach().clone() for key, parameter in edit.model.named_parameters()}
-    record = train(edit.model, dataset, training=training, learning_rate=0.003, rates=rates, seed=3)
-    for key, parameter in edit.model.named_parameters():
+    model, names, rates, dataset, _ = made(tiny, name, training)
+    before = {key: parameter.detach().clone() for key, parameter in model.named_parameters()}
+    record = train(model, dataset, training=training, learning_rate=0.003, rates=rates, seed=3)
+    for key, parameter in model.named_parameters():
         assert key in names or torch.equal(parameter, before[key]), key
-    return [point["loss"] for point in record.curve], dict(edit.model.named_parameters())
+    return [point["loss"] for point in record.curve], dict(model.named_parameters())
 
 
 @pytest.mark.parametrize("name", ["full", "frozen", "lora", "adept"])

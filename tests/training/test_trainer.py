@@ -9,10 +9,8 @@ import weakref
 
 import pytest
 import torch
+from tiny_methods import made
 
-from adept_bench.corpora.packing import PackedDataset
-from adept_bench.methods.base import prepare
-from adept_bench.methods.registry import get
 from adept_bench.probing.units import probe_units, unit_rates
 from adept_bench.results.compact import compact_training
 from adept_bench.results.schema import Training
@@ -20,18 +18,6 @@ from adept_bench.training.schedule import schedule_factor
 from adept_bench.training.trainer import DivergedError, train
 
 RATE = 0.01
-
-
-def made(tiny, name, training, *, dtype=torch.float32, **changes):
-    options = tiny.options(**{"k": 2, "refresh_every": 3, **changes})
-    model, documents = tiny.model().to(dtype), tiny.documents()
-    context = tiny.context(model, options, documents)
-    method = get(name, options)
-    edit, names = prepare(method, model, context)
-    rates = method.rates.bind(edit, context, names, {"general": documents})
-    total = training.steps * training.batch_size * training.accumulation
-    dataset = PackedDataset(tiny.documents(30, 40, seed=5), length=training.length, total=total, seed=0)
-    return edit.model, names, rates, dataset, documents
 
 
 def plain_loop(model, names, dataset, training, *, rates=None, documents=None):
