@@ -11,6 +11,7 @@ import typer
 from adept_bench.distributed.failures import leave
 from adept_bench.distributed.group import group, launched, stop
 from adept_bench.errors import InputError
+from adept_bench.escapes import terminal
 from adept_bench.shortage import OutOfMemory
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # 130: 128 + SIGINT, as shells have it
@@ -56,7 +57,7 @@ def _explain(error: Exception) -> int:
     from adept_bench.cli.options import state
 
     if state.debug:
-        traceback.print_exception(error)
+        print(terminal("".join(traceback.format_exception(error))), end="", file=sys.stderr)
     if isinstance(error, InputError):
         line, code = str(error), BAD_INPUT
     elif hasattr(error, "format_message"):
@@ -73,7 +74,7 @@ def _explain(error: Exception) -> int:
         time.sleep(1)  # the first process to end takes the others along, and the main one has more to say
         line = "" if getattr(error, "told", False) else f"[process {launched().rank}] {line}"
     if line:
-        print(line, file=sys.stderr)
+        print(terminal(line), file=sys.stderr)
     return code
 
 

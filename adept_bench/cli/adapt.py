@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from adept_bench.cli.options import LARGEST, Debug, ModelOption, Quiet, RevisionOption, SetOption
+from adept_bench.cli.saying import say
 from adept_bench.errors import InputError
 
 
@@ -71,8 +72,8 @@ def adapt_command(
         overrides=settings or (),
     )
     for line in lines(summary):
-        typer.echo(line)
-    typer.echo(f"model: {output}")
+        say(line)
+    say(f"model: {output}")
 
 
 def _k(value: str | None) -> int | str | None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from adept_bench.cli.options import Debug, Quiet, ResultsOption, SetOption, check_folder, split_names
+from adept_bench.cli.saying import say
 from adept_bench.errors import InputError
 
 METHODS = "full,llama-pro,lora,frozen,adept"
@@ -74,7 +75,7 @@ def bench_command(
         finally:
             release()  # what is left of a model would count as the next one's memory
         path = store(results, found)
-        print(f"{path}  {summary(found)}")
+        say(f"{path}  {summary(found)}")
     if failed:
         raise typer.Exit(1)
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from adept_bench.cli.options import Debug, Quiet, ResultsOption
+from adept_bench.cli.saying import say
 from adept_bench.cli.show import Format
 from adept_bench.errors import InputError, unknown_name
 
@@ -26,7 +27,7 @@ def claims_command(
 ) -> None:
     """Each claim of the paper beside what the stored results show: estimate, 95% interval, verdict (docs/claims.md)."""
     text = _power(results, preset, format) if power else _verdicts(results, preset, format)
-    typer.echo(text.rstrip("\n"))
+    say(text.rstrip("\n"), styled=format is Format.table)
 
 
 def _verdicts(results: Path, preset: str | None, format: Format) -> str:

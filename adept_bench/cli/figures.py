@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adept_bench.cli.options import Debug, Quiet, ResultsOption, check_folder, split_names, state
+from adept_bench.cli.saying import say
 from adept_bench.errors import InputError, unknown_name
+from adept_bench.escapes import terminal
 
 if TYPE_CHECKING:
     from adept_bench.figures.render import Outcome
@@ -64,12 +66,12 @@ def figures_command(
     for one in exported:
         shown = [name for name in one.files if name.endswith(tuple(formats))] or list(one.files)
         count = len(one.sources)
-        print(f"{output / one.place / shown[0]}  {count} result file{'' if count == 1 else 's'}")
+        say(f"{output / one.place / shown[0]}  {count} result file{'' if count == 1 else 's'}")
     for name in removed:
         reporter().log(f"removed {output / name}: not what the results give any more")
     if faults := [outcome for outcome in missing if outcome.trace]:
         if state.debug:
-            print("\n".join(outcome.trace for outcome in faults), file=sys.stderr)
+            print(terminal("\n".join(outcome.trace for outcome in faults)), file=sys.stderr)
         raise typer.Exit(FAILED)
 
 

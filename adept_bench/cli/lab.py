@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from adept_bench.cli.options import LARGEST, Debug, Quiet
+from adept_bench.cli.saying import say
 
 lab_app = typer.Typer(help="The embedded lab world: its text, tokenizer and base models.", no_args_is_help=True)
 
@@ -39,4 +40,4 @@ def build_command(
     from adept_bench.lab.build import build
 
     build(seed, output, kind.value)
-    print(output)
+    say(output)

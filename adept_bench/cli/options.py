@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from adept_bench.cli.saying import say
 from adept_bench.errors import InputError, unknown_name
 from adept_bench.progress import for_terminal, use
 
@@ -215,7 +216,7 @@ def write_json_result(value: object, output: Path | None) -> None:
     from adept_bench.progress import reporter
 
     if output is None:
-        print(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False))
+        say(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False))
         return
     try:
         write_json(output, value)

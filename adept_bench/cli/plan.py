@@ -25,6 +25,7 @@ from adept_bench.cli.options import (
     split_integers,
     split_names,
 )
+from adept_bench.cli.saying import say
 from adept_bench.cli.show import Format
 from adept_bench.cluster.slurm import Runs, options_from, write_slurm
 from adept_bench.errors import InputError
@@ -169,9 +170,9 @@ def _print(value: dict[str, Any], found: Any, lines: list[str], format: Format) 
     from adept_bench.planning.render import as_markdown, as_text
 
     if format is Format.json:
-        print(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False))
+        say(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False))
     elif format is Format.markdown:
-        print(as_markdown(found, lines))
+        say(as_markdown(found, lines))
     else:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
-        print(as_text(found, lines, max(width, 100)))
+        say(as_text(found, lines, max(width, 100)))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adept_bench.cli.options import Debug, Quiet, ResultsOption
+from adept_bench.cli.saying import say
 from adept_bench.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -88,4 +89,4 @@ def _print(cells: Sequence[Cell], format: str) -> None:
     else:
         terminal = sys.stdout.isatty()
         text = as_text(tables, width=shutil.get_terminal_size().columns if terminal else WIDTH, colour=terminal)
-    typer.echo(text.rstrip("\n"))
+    say(text.rstrip("\n"), styled=format == "table")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from adept_bench.config.names import METHOD_NAMES, check_methods
+from adept_bench.config.names import EXPECTED, FILE_NAME, METHOD_NAMES, check_methods, named
 from adept_bench.config.schema import SECTIONS, Preset, RunConfig, Suite
 from adept_bench.config.sources import Lines, explain, merge_lines, merged, place, read_yaml
 from adept_bench.errors import InputError, unknown_name
@@ -83,8 +82,8 @@ def _find(name_or_path: str, kind: str, option: str, what: str) -> Path:
                 f"{option}: no file {name_or_path!r}; expected a YAML file or one of: {', '.join(shipped)}"
             )
         # the name becomes a folder of results
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", path.stem):
-            raise InputError(f"{option}: file name {path.name!r} must consist of letters, digits, '.', '_' and '-'")
+        if not named(FILE_NAME, path.stem):
+            raise InputError(f"{option}: file name {path.name!r} is not valid; expected {EXPECTED[FILE_NAME]}")
         return path
     raise unknown_name(option, what, name_or_path, shipped)
 
@@ -136,14 +135,12 @@ def _on_preset(suite: Suite, preset: Preset) -> Suite:
 
 
 def _check_variants(loaded: Suite | Preset, path: Path) -> None:
-    """Names that can be part of a file's name and are no method's; methods that exist; settings that fit."""
+    """Names that are no method's; methods that exist; settings that fit."""
     lines = loaded._lines
     for name, variant in loaded.variants.items():
         where = place(lines, ("variants", name), str(path))
         if name in METHOD_NAMES:
             raise InputError(f"{where}: variant {name!r} has the name of a method; expected another one")
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-            raise InputError(f"{where}: variant {name!r} must consist of letters, digits, '.', '_' and '-'")
         check_methods([variant.of], place(lines, ("variants", name, "of"), str(path)))
         inner = {at[2:]: line for at, line in lines.items() if at[:2] == ("variants", name)}
         _check_part(variant.sections(), inner, path)

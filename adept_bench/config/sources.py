@@ -11,7 +11,9 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel
 
+from adept_bench.config.names import EXPECTED
 from adept_bench.errors import InputError, nearest
+from adept_bench.escapes import line
 
 Location = tuple[str | int, ...]
 Lines = dict[Location, str]
@@ -188,7 +190,7 @@ def _in_file_order(sentence: str) -> tuple[str, int]:
 
 def _sentence(problem: Any, model: type[BaseModel], lines: Lines, otherwise: str) -> str:
     at = location(problem)
-    where, key, value = place(lines, at, otherwise), dotted(at), problem["input"]
+    where, key, value = place(lines, at, otherwise), line(dotted(at)), problem["input"]
     kind = problem["type"]
     if kind == "extra_forbidden":
         return unknown_key(where, at, keys_of(model, at[:-1]))
@@ -199,6 +201,8 @@ def _sentence(problem: Any, model: type[BaseModel], lines: Lines, otherwise: str
     if kind in ("model_type", "dict_type"):
         keys = keys_of(model, at)
         expected = f"keys with values{' (' + ', '.join(keys) + ')' if keys else ''}"
+    elif kind == "string_pattern_mismatch" and problem["ctx"]["pattern"] in EXPECTED:
+        expected = EXPECTED[problem["ctx"]["pattern"]]
     else:
         expected = (
             problem["msg"].removeprefix("Input should be ").removeprefix("a valid ").partition(", unable to parse")[0]

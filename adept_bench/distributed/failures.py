@@ -7,6 +7,7 @@ import sys
 import time
 
 from adept_bench.distributed.group import group
+from adept_bench.escapes import terminal
 
 PATIENCE = 60.0  # seconds within which an error that all processes meet has been met by all
 FAILED = 1
@@ -39,7 +40,7 @@ def end(trace: str) -> None:
     here = group()
     sys.stderr.write(
         f"[process {here.rank} of {here.size}] failed alone, which ends all of them; "
-        f"what is finished is kept, and the same command goes on from there\n{trace}"
+        f"what is finished is kept, and the same command goes on from there\n{terminal(trace)}"
     )
     leave(FAILED)
 

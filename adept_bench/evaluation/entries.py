@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from adept_bench.config.names import EXPECTED, NAME, named
 from adept_bench.errors import InputError
 from adept_bench.evaluation.answers import RULE
 from adept_bench.evaluation.tasks import EXAMS
@@ -83,10 +84,14 @@ def _primary(name: str, leaf: str, outcome: dict[str, Any]) -> tuple[str, str]:
     """(metric, filter) to compare by: accuracy, else exact match, else the first with a number an item."""
     sample = outcome["samples"][leaf][0]
     keys = [key.split(",", 1) for key in outcome["results"][leaf] if "," in key and "_stderr," not in key]
-    numeric = [(metric, chosen) for metric, chosen in keys if isinstance(_plain(sample.get(metric)), int | float)]
+    numeric = [(metric, filter_) for metric, filter_ in keys if isinstance(_plain(sample.get(metric)), int | float)]
     if not numeric:
         raise InputError(f"tasks: {name!r} has no metric with a number an item, so it cannot be compared item by item")
-    return min(numeric, key=lambda key: PREFERRED.index(key[0]) if key[0] in PREFERRED else len(PREFERRED))
+    chosen = min(numeric, key=lambda key: PREFERRED.index(key[0]) if key[0] in PREFERRED else len(PREFERRED))
+    for what, value in zip(("metric", "filter"), chosen):
+        if not named(NAME, value):
+            raise InputError(f"tasks: {name!r} has the {what} {value!r}; expected {EXPECTED[NAME]}")
+    return chosen
 
 
 def _plain(value: Any) -> Any:

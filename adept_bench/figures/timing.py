@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adept_bench.escapes import visible
 from adept_bench.figures.base import Drawing, Table, Value
 from adept_bench.figures.dots import method_rows, row_height
 from adept_bench.figures.export import DEFAULT_FORMATS, Exported, encode
@@ -142,7 +143,7 @@ def _picture(timings: Sequence[Timing]) -> Figure:
                 axes.axvline(point[0] / 2, color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
                 axes.set_xlabel("seconds (dashed: half of full CPT's)")
         axes.set_xlim(0, 1.45 * (highest or 1))
-    figure.suptitle(f"{timings[0].shape} on {timings[0].device}", x=0.01, ha="left", fontsize=9)
+    figure.suptitle(visible(f"{timings[0].shape} on {timings[0].device}"), x=0.01, ha="left", fontsize=9)
     return figure
 
 

@@ -14,14 +14,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from adept_bench.config.names import FILE_NAME, NAME
+
 SCHEMA_VERSION = 1
 SCHEMA_FILE = Path(__file__).with_name("cell.schema.json")
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Amount = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
-Name = Annotated[str, Field(min_length=1)]
-FileName = Annotated[str, Field(pattern=r"^[^/\\.\s][^/\\]*$")]  # part of the file's path
+Text = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Field(pattern=NAME)]
+FileName = Annotated[str, Field(pattern=FILE_NAME)]  # part of the file's path
 Details = Annotated[dict[str, Any], Field(description="Further facts, free in form.")]
 
 
@@ -39,7 +42,7 @@ class Block(BaseModel):
 
 
 class ModelFacts(Block):
-    source: Name
+    source: Text
     """Folder or Hub id of the base model."""
     revision: str | None = None
     """Hub revision, where there is one."""
@@ -68,7 +71,7 @@ class TaskResult(Block):
     group: Name
     """"general", "domain", or a further one such as "domain_known"."""
     metric: Name
-    filter: str | None = None
+    filter: Name | None = None
     """lm-eval's filter whose answers the metric reads."""
     value: Share
     stderr: Amount | None = None
@@ -76,7 +79,7 @@ class TaskResult(Block):
     n: Annotated[int, Field(ge=1)]
     items: list[Share]
     """1 where the item's answer is right, 0 where not, in the fixed order that `items_hash` names."""
-    items_hash: Name
+    items_hash: Text
     """Hash of the items in order; cells compare item by item only where it is equal."""
     chance: Annotated[float, Field(ge=0, lt=1)] | None = None
     value_chance_corrected: float | None = None
@@ -106,10 +109,10 @@ class LossPair(Block):
 class Validation(Block):
     """The measures that a learning rate is chosen by: of items and documents that no other number is of."""
 
-    tasks: dict[str, TaskResult] = {}
-    groups: dict[str, Share] = {}
-    groups_chance_corrected: dict[str, float | None] = {}
-    losses: dict[str, Amount]
+    tasks: dict[Name, TaskResult] = {}
+    groups: dict[Name, Share] = {}
+    groups_chance_corrected: dict[Name, float | None] = {}
+    losses: dict[Name, Amount]
     """Of validation documents by corpus, nats a token."""
 
 
@@ -117,9 +120,9 @@ class PathPoint(Block):
     """What the model in training is at one of its steps."""
 
     step: Count
-    losses: dict[str, Amount]
+    losses: dict[Name, Amount]
     """Held-out loss by corpus, nats a token."""
-    groups: dict[str, Share] = {}
+    groups: dict[Name, Share] = {}
     """Mean accuracy on the validation tasks by group."""
 
 
@@ -222,27 +225,27 @@ class Cost(Block):
 
 
 class Provenance(Block):
-    package_version: Name
+    package_version: Text
     git_revision: str | None
     git_dirty: bool | None
     versions: dict[str, str | None]
     """torch, transformers, lm_eval, datasets and others."""
-    python: Name
-    device: Name
+    python: Text
+    device: Text
     processes: Annotated[int, Field(ge=1)]
     """Processes that trained and evaluated this cell together."""
-    started: Name
+    started: Text
     """ISO 8601, UTC."""
-    ended: Name
+    ended: Text
     details: Details = {}
 
 
 class Variant(Block):
     """What a suite's own variant of a method changes."""
 
-    of: Name
+    of: FileName
     """The method."""
-    about: Name
+    about: Text
     """What is varied: "selection", "k", "refresh", "probe corpus" or the suite's own word."""
     settings: dict[str, Any]
     """The settings it changes, by dotted name."""
@@ -386,13 +389,13 @@ class Cell(Block):
     status: Literal["complete"]
     config: dict[str, Any]
     """Everything needed to run the cell again, resolved."""
-    config_hash: Name
+    config_hash: Text
     model: ModelFacts
-    tasks: dict[str, TaskResult]
-    groups: dict[str, Share]
+    tasks: dict[Name, TaskResult]
+    groups: dict[Name, Share]
     """Unweighted mean of a group's task values."""
-    groups_chance_corrected: dict[str, float | None] = {}
-    losses: dict[str, LossPair]
+    groups_chance_corrected: dict[Name, float | None] = {}
+    losses: dict[Name, LossPair]
     """Held-out loss by corpus: "general" and "domain"."""
     validation: Validation | None = None
     """What the choice of a learning rate rests on; None in older files."""
@@ -445,7 +448,20 @@ def json_schema() -> dict[str, Any]:
     schema = Cell.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = f"adept-bench cell, version {SCHEMA_VERSION}"
+    _close(schema)
     return schema
+
+
+def _close(part: Any) -> None:
+    """Where keys have a pattern, refuse all others, which pydantic does without saying so."""
+    if isinstance(part, dict):
+        if "patternProperties" in part:
+            part["additionalProperties"] = False
+        for inner in part.values():
+            _close(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            _close(inner)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from adept_bench.config.names import EXPECTED
 from adept_bench.errors import InputError
+from adept_bench.escapes import line
 from adept_bench.files import write_whole
 from adept_bench.progress import reporter
 from adept_bench.results.compact import compact_training, dumps, rounded
@@ -61,7 +63,7 @@ class Store:
         try:
             checked = Cell.model_validate_json(text)
         except ValidationError as error:
-            raise ValueError(f"the cell does not fit the schema: {_explain(error)}") from None
+            raise ValueError(f"the cell does not fit the schema: {explain(error)}") from None
         path = self.place(checked)
         write_whole(path, text)
         return path
@@ -204,16 +206,19 @@ def _damage(text: str, error: ValidationError) -> str:
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version != SCHEMA_VERSION:
         return f": schema_version {version!r} is not known here; expected {SCHEMA_VERSION}"
-    return f": not a valid cell: {_explain(error)}"
+    return f": not a valid cell: {explain(error)}"
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
     """The first problem, where it is, and how many more there are."""
     problems = error.errors(include_url=False)
     first = problems[0]
-    where = ".".join(str(part) for part in first["loc"])
+    where = line(".".join(str(part) for part in first["loc"]))
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"{where + ': ' if where else ''}{first['msg']}{more}"
+    said = first["msg"]
+    if first["type"] == "string_pattern_mismatch" and first["ctx"]["pattern"] in EXPECTED:
+        said = f"{first['input']!r} is not valid; expected {EXPECTED[first['ctx']['pattern']]}"
+    return f"{where + ': ' if where else ''}{said}{more}"
 
 
 def _unfinite(value: Any, where: str = "") -> str | None:

@@ -13,7 +13,8 @@ from pydantic import Field, ValidationError
 from adept_bench.errors import InputError
 from adept_bench.files import write_json
 from adept_bench.progress import reporter
-from adept_bench.results.schema import Amount, Block, Count, Name, Provenance
+from adept_bench.results.schema import Amount, Block, Count, FileName, Provenance, Text
+from adept_bench.results.store import explain
 
 TIMING_VERSION = 1
 FOLDER = "timing"
@@ -23,10 +24,11 @@ class Timing(Block):
     """One method's timing. Weights and tokens are random: nothing here is about what is learned."""
 
     schema_version: Literal[1]
-    shape: Name
+    shape: FileName
     """Of the model: a name of the table of architectures, or a preset's."""
-    method: Name
-    device: Name
+    method: FileName
+    device: Text
+from adept_bench.results.store import explain
     """As the machine names it; the folder has it in letters and digits."""
     layers: Count
     total_parameters: Count
@@ -81,8 +83,8 @@ def read_timing(path: Path) -> Timing:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValidationError, UnicodeDecodeError) as error:
-        first = str(error).splitlines()[0]
-        raise InputError(f"{path}: not a timing of version {TIMING_VERSION}: {first}") from None
+        why = explain(error) if isinstance(error, ValidationError) else "not UTF-8 text"
+        raise InputError(f"{path}: not a timing of version {TIMING_VERSION}: {why}") from None
 
 
 def load_timings(root: Path, refused: Callable[[str, str], None] | None = None) -> dict[str, Timing]:
