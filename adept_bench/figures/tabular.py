@@ -31,11 +31,14 @@ class Second(str):
 
 def as_csv(table: Table) -> str:
     """RFC 4180 with "\\n" ends; numbers unrounded, empty where there is none, texts by `escapes.csv`."""
+    return "".join(map(_csv_row, (table.header, *table.rows)))
+
+
+def _csv_row(values: Sequence[Value]) -> str:
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(map(_plain, table.header))
-    writer.writerows([_plain(value) for value in row] for row in table.rows)
-    return out.getvalue()
+    # with RFC 4180's end of a row, so that both of its characters are quoted inside a cell
+    csv.writer(out, lineterminator="\r\n").writerow(map(_plain, values))
+    return out.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _plain(value: Value) -> str:

@@ -28,7 +28,6 @@ class Timing(Block):
     """Of the model: a name of the table of architectures, or a preset's."""
     method: FileName
     device: Text
-from adept_bench.results.store import explain
     """As the machine names it; the folder has it in letters and digits."""
     layers: Count
     total_parameters: Count
