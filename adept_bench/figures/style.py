@@ -247,8 +247,8 @@ def powers(axis: Axis) -> None:
         return written
 
     major, minor = axis.get_major_formatter(), axis.get_minor_formatter()
-    major.format_ticks = formulas(major.format_ticks, axis.get_major_ticks)  # type: ignore[method-assign]
-    minor.format_ticks = formulas(minor.format_ticks, axis.get_minor_ticks)  # type: ignore[method-assign]
+    major.format_ticks = formulas(major.format_ticks, axis.get_major_ticks)  # type: ignore[assignment, method-assign]
+    minor.format_ticks = formulas(minor.format_ticks, axis.get_minor_ticks)  # type: ignore[assignment, method-assign]
 
 
 def clean(axes: Axes) -> None:

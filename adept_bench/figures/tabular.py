@@ -31,7 +31,12 @@ class Second(str):
 
 def as_csv(table: Table) -> str:
     """RFC 4180 with "\\n" ends; numbers unrounded, empty where there is none, texts by `escapes.csv`."""
-    return "".join(map(_csv_row, (table.header, *table.rows)))
+    return "".join(map(_csv_row, _lines(table)))
+
+
+def _lines(table: Table) -> list[Sequence[Value]]:
+    """The header, then the rows."""
+    return [table.header, *table.rows]
 
 
 def _csv_row(values: Sequence[Value]) -> str:
@@ -55,7 +60,7 @@ def _plain(value: Value) -> str:
 def as_markdown(table: Table, caption: str) -> str:
     """A pipe table, the first column to the left, and its caption."""
     rule = ["---"] + ["---:"] * (len(table.header) - 1)
-    rows = [[_markdown_cell(value) for value in line] for line in (table.header, *table.rows)]
+    rows = [[_markdown_cell(value) for value in line] for line in _lines(table)]
     lines = [escapes.markdown_row(row) for row in (rows[0], rule, *rows[1:])]
     return "\n".join(lines) + f"\n\n{escapes.markdown_block(caption)}\n"
 
