@@ -49,6 +49,8 @@ def rich_text(text: str, style: str = "") -> Text:
 # what Markdown takes for its own inside a line; "<", "&" and "*" only where markup can begin, "_" not inside a word,
 # and a bracket only where a link could follow: intervals, "< 0.1", "2 * 3" and names stay readable in the source
 _MARKDOWN = re.compile(r"[\\`~$|]|\*(?!\s)|<(?=[A-Za-z/!?])|&(?=[A-Za-z#])|](?=[(:\[])|(?<![^\W_])_|_(?![^\W_])")
+_CODE = r"(?<!`)`[A-Za-z0-9_-](?:[A-Za-z0-9_ .,:/=+@-]*[A-Za-z0-9_-])?`(?!`)"
+_MARKDOWN_OR_CODE = re.compile(f"({_CODE})|{_MARKDOWN.pattern}")
 _MARKDOWN_START = re.compile(r"(?:#{1,6}|[-+*>]|(?:-\s*){3,}|=+)(?=\s|$)|>|\[(?=[ xX]\])")
 _NUMBERED = re.compile(r"(\d+)([.)])(?=\s|$)")
 
@@ -60,9 +62,9 @@ def markdown(text: str) -> str:
 
 
 def markdown_block(text: str) -> str:
-    """For a paragraph or an item of a list, in one line."""
+    """For a paragraph or an item of a list, in one line; a command or name in backquotes, as notes have it, is code."""
     joined = re.sub(r" *\n *", " ", visible(text)).strip(" ")
-    plain = _MARKDOWN.sub(r"\\\g<0>", joined)
+    plain = _MARKDOWN_OR_CODE.sub(lambda found: found[1] or f"\\{found[0]}", joined)
     if _MARKDOWN_START.match(plain):
         return f"\\{plain}"
     return _NUMBERED.sub(r"\1\\\2", plain, count=1) if _NUMBERED.match(plain) else plain

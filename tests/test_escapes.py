@@ -23,7 +23,8 @@ from adept_bench.figures.tabular import Best, as_csv, as_latex, as_markdown
 
 HOSTILE = [
     # Markdown and HTML
-    *("<b>", "**x**", "&amp;", "a|b", "`code`", "``", "\\", "\\|", "*a*", "a * b", "\\*a*", "~~x~~", "_a_ b_c __d__"),
+    *("<b>", "**x**", "&amp;", "a|b", "\\", "\\|", "*a*", "a * b", "\\*a*", "~~x~~", "_a_ b_c __d__"),
+    *("`code`", "``", "run `a --b c`!", "`` x`", "\\`x` ` "),
     *("[a](javascript:alert(1))", "![a](http://x.example/y.png)", "[a]: http://x", "[x](y", "<?x?>", "&#60;b&#62;"),
     *("# title", "- item", "1. one", "> quote", "---", "* * *", "[x] done", "two\nlines", "\n\nparagraph", "", "="),
     *("<script>alert('x')</script>", "<!-- x -->", "-->", "]]>"),
@@ -118,12 +119,15 @@ def test_html_is_read_as_the_text(text):
         assert read.text == visible
 
 
-def read_text(tokens: list[Token]) -> str:
+def read_text(tokens: list[Token], cell: bool = True) -> str:
     """What the reader of inline Markdown sees; AssertionError for markup that the text must not have made."""
     seen = ""
     for token in tokens:
         if token.type in ("text", "text_special"):
             seen += token.content
+        elif token.type == "code_inline" and not cell:
+            assert re.fullmatch(r"[\w .,:/=+@-]+", token.content, re.ASCII)
+            seen += f"`{token.content}`"
         elif token.type in ("softbreak", "hardbreak"):
             seen += "\n"
         else:
@@ -146,7 +150,7 @@ def test_markdown_keeps_columns_and_text(first, second):
                 children = [one for one in children if not one.nesting]
             cells.append(read_text(children))
         elif opening.type == "paragraph_open":
-            caption.append(read_text(inline.children or []))
+            caption.append(read_text(inline.children or [], cell=False))
     assert marked == [5]
     expected = ["name", first, first, second, second, "1.5"]
     # white space at the ends of a cell or line is no text to Markdown
