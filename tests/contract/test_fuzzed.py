@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from fuzzed_inputs import DAMAGES, HARMLESS, Checkpoint, Corpus, build_once, checkpoints, corpora, fresh
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from fuzzed_inputs import DAMAGES, HARMLESS, Checkpoint, Corpus, build_once, checkpoints, corpora, fresh
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from adept_bench.__main__ import main
