@@ -11,7 +11,8 @@ from adept_bench.distributed import sharding, zero
 from adept_bench.distributed.group import gathered, group
 from adept_bench.distributed.sharding import put, whole
 from adept_bench.files import DamagedFileError, log_aside, write_sealed
-from adept_bench.training.wholeness import STATE, WEIGHTS, checked, hashes
+from adept_bench.recorded import recorded
+from adept_bench.training.wholeness import STATE, WEIGHTS, checked
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +58,7 @@ def complete(folder: Path, state: dict[str, Any]) -> None:
     """
     gathered(None)
     if group().main:
-        write_sealed(folder / STATE, {**state, "files": hashes(folder)})
+        write_sealed(folder / STATE, {**state, "files": recorded(folder, STATE)})
 
 
 def save_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> None:

@@ -6,12 +6,12 @@ import json
 import zipfile
 import zlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from adept_bench.files import DamagedFileError, file_hash, log_aside, read_sealed
+from adept_bench.files import DamagedFileError, log_aside, read_sealed
+from adept_bench.recorded import check_recorded
 
 WEIGHTS = "trainable.safetensors"
 STATE = "run_state.json"  # written last and whole: a folder without it was cut off
@@ -25,21 +25,6 @@ _SOME = ("optimizer*.pt", "rng_state*.pth")  # of every process where several tr
 _TENSORS = (".pt", ".pth")  # in torch's format, a zip archive with a checksum of each part
 
 
-def hashes(folder: Path) -> dict[str, dict[str, Any]]:
-    """{"bytes", "sha256"} of every file in the folder but its STATE, by name."""
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != STATE)
-    return {
-        path.name: {"bytes": path.stat().st_size, "sha256": found}
-        for path, found in zip(files, _hashed(files), strict=True)
-    }
-
-
-def _hashed(files: list[Path]) -> list[str]:
-    """SHA-256 of each file; side by side, as the optimizer's parts of a large model take minutes."""
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(file_hash, files))
-
-
 def checked(folder: Path) -> dict[str, Any]:
     """The state stored with a checkpoint. Raises DamagedFileError, saying why, where not every file is whole.
 
@@ -51,29 +36,14 @@ def checked(folder: Path) -> dict[str, Any]:
         for name, kind in _KINDS.items():
             if not isinstance(state.get(name), kind):
                 raise DamagedFileError(f"no {name} of its kind")
-    except DamagedFileError as why:
+    except (OSError, DamagedFileError) as why:
         raise DamagedFileError(f"{STATE}: {why}") from None
     files = state.pop("files", None)
-    try:
-        if files is None:
-            _check_readable(folder)
-        else:
-            _check_recorded(folder, files)
-    except OSError as error:  # what cannot be read is of no use, whatever the reason
-        name = Path(error.filename).name if error.filename else "a file"
-        raise DamagedFileError(f"{name}: {error.strerror or error}") from None
+    if files is None:
+        _check_readable(folder)
+    else:
+        check_recorded(folder, files)
     return state
-
-
-def _check_recorded(folder: Path, files: dict[str, dict[str, Any]]) -> None:
-    """Sizes first, which cost nothing; then hashes."""
-    for name, known in files.items():
-        size = (folder / name).stat().st_size
-        if size != known["bytes"]:
-            raise DamagedFileError(f"{name} has {size} bytes; {known['bytes']} were written")
-    for name, found in zip(files, _hashed([folder / name for name in files]), strict=True):
-        if found != files[name]["sha256"]:
-            raise DamagedFileError(f"{name} is not what was written (SHA-256 {found[:16]}…)")
 
 
 def _check_readable(folder: Path) -> None:
@@ -83,7 +53,7 @@ def _check_readable(folder: Path) -> None:
     for path in sorted(folder.iterdir()):
         try:
             _read(path)
-        except (ValueError, TypeError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except (OSError, ValueError, TypeError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise DamagedFileError(f"{path.name} cannot be read ({_first_line(error)})") from None
 
 
