@@ -45,9 +45,13 @@ def latest_whole(output: Path) -> tuple[Path, dict[str, Any]] | None:
 
 
 def make_room(output: Path) -> None:
-    """Before a checkpoint is written: all go but the newest, so that there are never more than two on the disk."""
+    """Before a checkpoint is written: whole ones go but the newest, so that there are never more than two on the disk.
+
+    What is not complete stays: other processes may be ahead, and have their parts of the new one written already.
+    """
     if group().main:
-        clear(output, keep=newest(output)[:1])
+        for folder in newest(output)[1:]:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def complete(folder: Path, state: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from adept_bench.recorded import check_recorded
 WEIGHTS = "trainable.safetensors"
 STATE = "run_state.json"  # written last and whole: a folder without it was cut off
 SCHEDULER, TRAINER = "scheduler.pt", "trainer_state.json"  # as the Trainer calls them
-_KINDS = {
+_KINDS: dict[str, Any] = {
     **{"identity": str, "curve": list, "ledger": list, "losses": list, "path": list},
     **dict.fromkeys(("seconds", "probe_seconds", "path_seconds"), (int, float)),
 }
