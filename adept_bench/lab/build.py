@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adept_bench.errors import InputError
-from adept_bench.files import write_json, write_whole
+from adept_bench.files import write_sealed, write_whole
 from adept_bench.lab import corpora, items
 from adept_bench.lab.bases import RECORD, making_hash, world_hash
 from adept_bench.progress import reporter
+from adept_bench.recorded import recorded
 
 if TYPE_CHECKING:
     from adept_bench.lab.pretrain import Recipe
@@ -71,8 +72,9 @@ def build_base(kind: str, seed: int, output: Path, recipe: Recipe | None = None)
             "made_from": making_hash(kind) if recipe is None else None,
             "world": world_hash(),
             "scores": score(folder),
+            "files": recorded(folder, RECORD),
         }
-        write_json(folder / RECORD, record)
+        write_sealed(folder / RECORD, record)
         shutil.rmtree(output, ignore_errors=True)
         os.replace(folder, output)
     return record
