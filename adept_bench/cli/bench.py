@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from adept_bench.cli.options import Debug, Quiet, ResultsOption, SetOption, check_folder, split_names
+from adept_bench.cli.options import Debug, Quiet, ResultsOption, SetOption, split_names
 from adept_bench.errors import InputError
+from adept_bench.outputs import check_folder
 
 METHODS = "full,llama-pro,lora,frozen,adept"
 
@@ -37,7 +38,7 @@ def bench_command(
     from adept_bench.config.loading import resolve
     from adept_bench.config.names import check_methods
 
-    check_folder("--results", results)
+    check_folder(results, option="--results")
     chosen = check_methods(split_names(methods) or [], "--methods")
     if "vanilla" in chosen:
         raise InputError("--methods: vanilla trains nothing; expected methods that train")

@@ -21,13 +21,13 @@ from adept_bench.cli.options import (
     SeedsOption,
     SetOption,
     SuiteOption,
-    check_folder,
     split_integers,
     split_names,
 )
 from adept_bench.cli.show import Format
 from adept_bench.cluster.slurm import Runs, options_from, write_slurm
 from adept_bench.errors import InputError
+from adept_bench.outputs import check_folder
 from adept_bench.progress import reporter
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def plan_command(
     if slurm_set and slurm is None:
         raise InputError("--slurm-set: expected --slurm DIR too, which says where the jobs go")
     if slurm is not None:
-        check_folder("--slurm", slurm)
+        check_folder(slurm, option="--slurm")
     jobs = options_from(slurm_set or (), gpus=devices) if slurm is not None else None
     config = resolve(loaded, on, model=model, overrides=settings or ())
     variants = {
