@@ -50,14 +50,15 @@ def check_file(path: Path, ours: Ours, *, force: bool = False, option: str = OPT
     if not stat.S_ISREG(mode):
         found = next((words for test, words in _KINDS if test(mode)), "no regular file")
         raise InputError(f"{option}: {path} is {found}; expected a new file, or a regular one")
-    if not force and not _known(path, ours):
+    if not force and not known(path, ours):
         raise InputError(
             f"{option}: {path} is there, and not as this command wrote it; expected another place, or --force to "
             "replace it"
         )
 
 
-def _known(path: Path, ours: Ours) -> bool:
+def known(path: Path, ours: Ours) -> bool:
+    """Whether `ours` knows the file; not where there is none that can be read."""
     try:
         return ours(path)
     except OSError:
@@ -131,6 +132,7 @@ def starts_with(mark: str) -> Ours:
 
 LAYERS = json_with("metric", "model", "corpus", "base_loss", "layers", "lowest")
 UNITS = json_with("model", "corpus", "units")
+TIMING = json_with("shape", "method", "device", "step_seconds")
 EVALUATION = json_with("model", "suite", "preset", "tasks", "losses", but="schema_version")  # a cell has that
 REPORT = starts_with('<meta name="generator" content="adept-bench ')
 
