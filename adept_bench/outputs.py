@@ -101,8 +101,10 @@ class FileOutput:
         inputs = _existing(self.inputs)
         if place in inputs:
             raise InputError(f"{OPTION}: {self.path} is an input of this command; expected another file")
-        part_of_one = any(given in place.parents for given in inputs)
-        check_file(self.path, self.ours, force=self.force and not part_of_one)
+        check_file(self.path, self.ours, force=self.force)
+        inside = any(given in place.parents for given in inputs)
+        if inside and self.path.exists() and not known(self.path, self.ours):
+            raise InputError(f"{OPTION}: {self.path} is part of an input of this command; expected another place")
 
 
 def json_with(*keys: str, but: str = "") -> Ours:

@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -153,8 +154,7 @@ def _check(output: Path, old: Manifest, contents: Mapping[str, bytes], stale: It
     """Raise InputError where a file that is to be written or removed is not ours, or not below `output`."""
     known, root = old.files(), output.resolve()
 
-    def ours(name: str) -> bool:
-        path = output / name
+    def ours(name: str, path: Path) -> bool:
         if name in contents and _holds(path, contents[name]):
             return True
         if name in known or name in old.writing:
@@ -168,7 +168,7 @@ def _check(output: Path, old: Manifest, contents: Mapping[str, bytes], stale: It
         for folder in (place, place.parent):
             if folder.exists() and not folder.is_dir():
                 raise InputError(f"{OPTION}: {folder} is a file; expected a folder of figures or a new one")
-        check_file(output / name, lambda _, name=name: ours(name), force=force)
+        check_file(output / name, partial(ours, name), force=force)
 
 
 def _hash(content: bytes) -> str:

@@ -133,7 +133,7 @@ def test_an_input_is_never_the_output(tmp_path: Path) -> None:
         (model / name).write_text(json.dumps(EVALUATED) if name == "eval.json" else "{}")
     with pytest.raises(InputError, match="is an input"):
         FileOutput(model / "config.json", UNITS, True, [model / "config.json"]).check()
-    with pytest.raises(InputError, match="is there"):  # part of one, force or not
+    with pytest.raises(InputError, match="is part of an input"):  # force or not
         FileOutput(model / "config.json", EVALUATION, True, [str(model)]).check()
     for name in ("eval.json", "new.json"):  # a result beside the weights is no harm
         FileOutput(model / name, EVALUATION, False, [model, "a/hub-id", "pip:x==1#y", "\0", "~nobody/x"]).check()
