@@ -25,7 +25,8 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """Write `content` to `path` through a temporary file and a rename, so that no reader ever sees a part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode("utf-8") if isinstance(content, str) else content
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    # the name cut, as one of the greatest length would have no room for what is added
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
     try:
         with os.fdopen(descriptor, "wb") as handle:
             handle.write(data)

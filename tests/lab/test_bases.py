@@ -10,7 +10,7 @@ import torch
 from adept_bench.errors import InputError
 from adept_bench.files import write_sealed
 from adept_bench.lab import bases
-from adept_bench.lab.build import build, score
+from adept_bench.lab.build import build, check_place, score
 from adept_bench.lab.pretrain import RECIPES, Recipe, pretrain
 from adept_bench.lab.tokenizer import build_tokenizer
 from adept_bench.recorded import recorded
@@ -94,6 +94,10 @@ def test_build_writes_world_tokenizer_and_base(tmp_path):
     assert (tmp_path / "lab" / "items" / "lab_general.jsonl").is_file()
     assert record["seed"] == 3
     assert not bases.fits(folder, "base")  # another recipe than the lab's
+    check_place(tmp_path / "lab")  # what was made may be made again, until someone changes it
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds base-3"):
+        check_place(tmp_path / "lab")
 
 
 @pytest.mark.parametrize(
