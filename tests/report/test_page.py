@@ -181,7 +181,7 @@ def test_the_table_marks_best_and_second_and_aligns_numbers(results, kinds):
     assert "><strong>1.5</strong></td>" in text
     assert "><u>2.0</u></td>" in text
     assert '<td class="number">0.1235</td>' in text
-    assert ">**1**</td>" in text  # what looks like a mark is text
+    assert ">**1.0**</td>" in text  # what looks like a mark is text
 
 
 def test_what_is_lost_is_named_and_the_rest_shown(results, kinds, outline):
