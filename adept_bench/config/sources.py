@@ -14,6 +14,7 @@ from adept_bench.config.plain_yaml import Lines, Location, parse_yaml
 from adept_bench.errors import InputError, nearest
 from adept_bench.guarded import SMALL, one_line, read_text
 
+
 def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
     """The mapping in the file and, for each key in it, "file:line". InputError where it is no plain YAML mapping."""
     value, lines = parse_yaml(read_text(path, SMALL, "YAML"), str(path))
