@@ -87,9 +87,9 @@ class _Source:
     def _check(self, kind: type[Any]) -> None:
         """Depth, and how many values there are once every alias has its own."""
         total, opened = 0, list[tuple[str | None, int]]()  # of each list or mapping: its anchor, values before it
-        sizes = dict[str, int | None]()  # values below an anchor; None while it is open
+        sizes = dict[str | None, int | None]()  # values below an anchor; None while it is open
         for event in yaml.parse(self.text, Loader=kind):
-            line = event.start_mark.line
+            line = event.start_mark.line if event.start_mark else None
             if isinstance(event, yaml.AliasEvent):
                 size = sizes.get(event.anchor, 1)  # an anchor that does not exist is refused later
                 if size is None:
