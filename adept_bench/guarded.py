@@ -17,7 +17,8 @@ from adept_bench.errors import InputError
 
 MIB = 1 << 20
 SMALL = 1 * MIB  # bytes of what people write by hand: YAML
-RECORD = 64 * MIB  # of what programs write: a result, a record, a model's configuration, tokenizer or index
+RECORD = 64 * MIB  # of what programs write: a result, a record, the index of a model's files
+MODEL = 512 * MIB  # of a model's JSON, the largest of which is its tokenizer
 DEPTH = 100  # brackets inside brackets; JSON that anyone means has ten
 
 _KINDS = {

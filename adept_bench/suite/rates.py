@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from adept_bench.errors import InputError, nearest
 from adept_bench.files import write_json
+from adept_bench.suite.evidence import read_evidence
 from adept_bench.suite.texts import data_identity
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def write_evidence(path: Path, config: RunConfig, tried: Mapping[str, Entry]) ->
     asked = protocol(config)
     methods: dict[str, Any] = {}
     if path.is_file():
-        stored = _read(path)
+        stored = read_evidence(path)
         if not differences(stored["protocol"], asked):
             methods = stored["methods"]
     for name, entry in tried.items():
@@ -117,15 +117,6 @@ def write_evidence(path: Path, config: RunConfig, tried: Mapping[str, Entry]) ->
             methods[name]["settings"] = dict(entry.settings)
     content = {"criterion": CRITERION, "protocol": asked, "methods": methods}
     write_json(path, {"preset": config.preset, "suite": config.suite, **content})
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: not a file of chosen learning rates ({error}); remove it or run --select-lr"
-        ) from None
 
 
 def evidence_path(results: Path, config: RunConfig) -> Path:
@@ -161,7 +152,7 @@ def learning_rate(
         places.append(("selected", results / config.preset / other / EVIDENCE))
         places.append(("shipped", learning_rates_file(config.preset, other)))
     for source, path in places:
-        stored = _read(path) if path.is_file() else None
+        stored = read_evidence(path) if path.is_file() else None
         if stored is None or method not in stored["methods"]:
             continue
         differing = differences(stored["protocol"], asked)
