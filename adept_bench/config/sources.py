@@ -146,7 +146,7 @@ def _sentence(problem: Any, model: type[BaseModel], lines: Lines, otherwise: str
     if kind == "literal_error" and isinstance(value, str):
         close = nearest(value, re.findall(r"'([^']*)'", problem["ctx"]["expected"]))
         hint = f"; did you mean {close!r}?" if close else ""
-    return f"{where}: {key}: {value!r} is not valid; expected {expected}{hint}"
+    return f"{where}: {key}: {one_line(repr(value))} is not valid; expected {expected}{hint}"
 
 
 def unknown_key(where: str, at: Location, known: list[str]) -> str:
