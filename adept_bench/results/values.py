@@ -47,8 +47,8 @@ class Options(TypedDict, total=False):
 @with_config(_FREE)
 class Data(TypedDict, total=False):
     general: Any
-    """A corpus, or a list of parts."""
-    probe: str | None
+    """A corpus, or a list of parts; so is `probe`."""
+    probe: Any
     probe_documents: Count | None
 
 

@@ -72,8 +72,8 @@ def test_depth_and_aliases_up_to_the_limits_are_read(tmp_path):
     value, lines = read_yaml(path)
     assert value["b"] == [[1, 2], [1, 2]]
     assert lines[("c",)] == f"{path}:3"
+    path.write_text("c: " + "[" * 100 + "]" * 100, encoding="utf-8")
     with pytest.raises(InputError, match=r"own.yaml:1: .*100 deep"):
-        path.write_text("c: " + "[" * 100 + "]" * 100, encoding="utf-8")
         read_yaml(path)
     assert parse_value("1e-3", "--set") == 0.001
     assert parse_value("", "--set") is None

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,15 @@ def results(tmp_path):
 def _with(field: str, value: object, seed: int) -> str:
     cell = json.loads((STORED / GOOD[1]).read_text(encoding="utf-8"))
     return json.dumps({**cell, "seed": seed, field: value})
+
+
+def _refusal(read: Callable[[Path], object], path: Path) -> str:
+    """What the reader says of the file; empty where it reads it."""
+    try:
+        read(path)
+    except InputError as reason:
+        return str(reason)
+    return ""
 
 
 def _bad_texts() -> dict[str, bytes]:
@@ -132,12 +142,12 @@ def test_a_cell_whose_fields_have_other_types_is_left_out_or_shown(results, tmp_
             seed += 1
             path = folder / f"full-seed{seed}.json"
             path.write_text(_with(field, value, seed), encoding="utf-8")
-            try:
-                kept.append(Store(results).read(path).seed)
-            except InputError as reason:
-                assert "\n" not in str(reason)
-                assert "\x1b" not in str(reason)
+            reason = _refusal(Store(results).read, path)
+            assert reason.isprintable()
+            if reason:
                 refused.append(path)
+            else:
+                kept.append(seed)
     # what is free in form stays so: the empty config, and further keys
     assert 10 < len(kept) < len(refused)
     for command in (
@@ -203,8 +213,5 @@ def test_a_timing_of_other_types_is_refused_by_name(tmp_path):
     for field in timing:
         for value in OTHERS:
             path.write_text(json.dumps({**timing, field: value}), encoding="utf-8")
-            try:
-                read_timing(path)
-            except InputError as reason:
-                assert str(reason).startswith(f"{path}: ")
-                assert field in str(reason)
+            reason = _refusal(read_timing, path)
+            assert not reason or (reason.startswith(f"{path}: ") and field in reason)
