@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adept_bench.guarded import RECORD, AbsentError, DamagedError, read_json
 from adept_bench.progress import reporter
 
 if TYPE_CHECKING:
@@ -89,19 +90,20 @@ def write_sealed(path: Path, value: dict[str, Any]) -> None:
 def read_sealed(path: Path) -> dict[str, Any]:
     """What `write_sealed` wrote, without the seal; a file of an earlier version, which has none, as it is.
 
-    Raises DamagedFileError for what is no whole JSON object, or another one than was written. OSError as reading does.
+    Raises DamagedFileError for what is no whole JSON object, or another one than was written; FileNotFoundError where
+    there is none, InputError where it cannot be read.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found, dict):
-            raise DamagedFileError(f"a JSON {type(found).__name__}; expected an object")
-        seal = found.pop(SEAL, None)
-        if seal is not None and seal != content_hash(found):
-            raise DamagedFileError(f"its content is not that of its {SEAL}")
-    except DamagedFileError:
-        raise
-    except (ValueError, RecursionError) as error:  # broken JSON, or no text
-        raise DamagedFileError(f"no whole JSON ({error})") from None
+        found = read_json(path, RECORD, "a whole JSON object")
+    except AbsentError:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
+    except DamagedError as error:
+        raise DamagedFileError(str(error).removeprefix(str(path)).lstrip(":0123456789 ")) from None
+    if not isinstance(found, dict):
+        raise DamagedFileError(f"a JSON {type(found).__name__}; expected an object")
+    seal = found.pop(SEAL, None)
+    if seal is not None and seal != content_hash(found):
+        raise DamagedFileError(f"its content is not that of its {SEAL}")
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from adept_bench.errors import InputError
+from adept_bench.guarded import RECORD, read_json
 from adept_bench.models.certificate import parameter_digests
 from adept_bench.models.checkpoints import check_readable, load_model
 from adept_bench.models.expansion import Expansion, expand, plan_expansion
@@ -57,11 +57,16 @@ def describe(folder: str | Path) -> Adapted:
 
 def _described(folder: Path, path: Path) -> Adapted:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path, RECORD, "the record of an adapted checkpoint", "--models")
         if path.name == "expansion.json":
-            return Adapted(folder, record["base_hash"], record["base_layers"], tuple(record["layers"]))
-        return Adapted(folder, record["model"]["hash"], record["trained"]["base_layers"], ())
-    except (OSError, ValueError, KeyError, TypeError) as error:
+            found = Adapted(folder, record["base_hash"], record["base_layers"], tuple(record["layers"]))
+        else:
+            found = Adapted(folder, record["model"]["hash"], record["trained"]["base_layers"], ())
+        numbers = (found.base_layers, *found.layers)
+        if not isinstance(found.base_hash, str) or not all(type(one) is int for one in numbers):
+            raise TypeError("a hash that is no text, or layers that are no whole numbers")
+        return found
+    except (KeyError, TypeError) as error:
         raise InputError(f"{path}: cannot be read as the record of an adapted checkpoint ({error!r})") from None
 
 

@@ -15,13 +15,27 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from adept_bench.config.names import FILE_NAME, NAME
+from adept_bench.results.values import (
+    HUGE,
+    Amount,
+    CertificateFacts,
+    CostDetails,
+    Count,
+    Definition,
+    Depth,
+    Mix,
+    Number,
+    Positive,
+    Probe,
+    Settings,
+    Share,
+    Trial,
+    Version1,
+)
 
 SCHEMA_VERSION = 1
 SCHEMA_FILE = Path(__file__).with_name("cell.schema.json")
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Amount = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=0)]
 Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(pattern=NAME)]
 FileName = Annotated[str, Field(pattern=FILE_NAME)]  # part of the file's path
@@ -41,6 +55,12 @@ class Block(BaseModel):
     )
 
 
+def _same_length(block: Block, *columns: str) -> None:
+    lengths = {name: len(getattr(block, name)) for name in columns}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"columns of different lengths: {', '.join(f'{one} {n}' for one, n in lengths.items())}")
+
+
 class ModelFacts(Block):
     source: Text
     """Folder or Hub id of the base model."""
@@ -48,15 +68,15 @@ class ModelFacts(Block):
     """Hub revision, where there is one."""
     hash: str | None = None
     """Content hash of the base model's weights and configuration."""
-    layers: Count
+    layers: Depth
     """Decoder layers of the model as trained: the base's and the copies."""
-    base_layers: Count | None = None
+    base_layers: Depth | None = None
     """Decoder layers of the base model."""
     total_parameters: Count
     """Parameters of the model as trained, tied ones counted once."""
     trainable_parameters: Count
     trainable_fraction: Share
-    expanded_layers: list[Count] = []
+    expanded_layers: list[Depth] = []
     """Layers of the base model that a copy was inserted after."""
     details: Details = {}
 
@@ -76,13 +96,13 @@ class TaskResult(Block):
     value: Share
     stderr: Amount | None = None
     """Standard error over items."""
-    n: Annotated[int, Field(ge=1)]
+    n: Positive
     items: list[Share]
     """1 where the item's answer is right, 0 where not, in the fixed order that `items_hash` names."""
     items_hash: Text
     """Hash of the items in order; cells compare item by item only where it is equal."""
     chance: Annotated[float, Field(ge=0, lt=1)] | None = None
-    value_chance_corrected: float | None = None
+    value_chance_corrected: Number | None = None
     """(value - chance) / (1 - chance)."""
     version: str | int | float | None = None
     num_fewshot: Count | None = None
@@ -111,7 +131,7 @@ class Validation(Block):
 
     tasks: dict[Name, TaskResult] = {}
     groups: dict[Name, Share] = {}
-    groups_chance_corrected: dict[Name, float | None] = {}
+    groups_chance_corrected: dict[Name, Number | None] = {}
     losses: dict[Name, Amount]
     """Of validation documents by corpus, nats a token."""
 
@@ -127,18 +147,18 @@ class PathPoint(Block):
 
 
 class LearningRateChoice(Block):
-    value: Annotated[float, Field(gt=0)] | None
+    value: Annotated[float, Field(gt=0, le=HUGE)] | None
     """Peak learning rate; null where nothing trains."""
     source: Literal["shipped", "selected", "set", "default", "grid", "none"]
     """Chosen earlier and shipped, chosen now (--select-lr), set by the user, the method's default, or one of the grid's
     rates whether chosen or not."""
     chosen: bool = True
     """Whether tables show the method at this rate. False: another rate of its grid, in a file of its own."""
-    grid: list[float] = []
+    grid: list[Number] = []
     criterion: str | None = None
     evidence: str | None = None
     """File or hash of the stored trials."""
-    trials: list[dict[str, Any]] = []
+    trials: list[Trial] = []
     """Every trial: learning rate, score and what it was made of."""
     differs: list[str] = []
     """Settings of the cell that differ from those the rate was chosen under, by dotted name."""
@@ -146,13 +166,13 @@ class LearningRateChoice(Block):
 
 class CurvePoint(Block):
     step: Count
-    loss: float
-    learning_rate: float
+    loss: Number
+    learning_rate: Number
 
 
 class UnitNames(Block):
     name: list[str] = []
-    layer: list[int | None] = []
+    layer: list[Depth | None] = []
     """Layer of the model as trained; null outside the decoder layers."""
 
 
@@ -160,10 +180,10 @@ class Refresh(Block):
     """Unit rates from `step` on. Each list has an entry a unit, in the order of `training.units`."""
 
     step: Count
-    importance: list[float | None]
-    normalized: list[float | None]
-    lr_scale: list[float | None]
-    learning_rate: list[float | None]
+    importance: list[Number | None]
+    normalized: list[Number | None]
+    lr_scale: list[Number | None]
+    learning_rate: list[Number | None]
     """Effective rate at this step: base rate times scale times schedule."""
     details: dict[str, list[Any]] = {}
     """Further columns."""
@@ -178,7 +198,7 @@ class Training(Block):
     refreshes: list[Refresh] = []
     path: list[PathPoint] = []
     """Measures at steps of the training, where `training.evaluate_every` asks for them; the last is at its end."""
-    mix: dict[str, Any] = {}
+    mix: Mix = {}
     """The training data: sequences, length, epochs, share of replay."""
     details: Details = {}
 
@@ -221,7 +241,7 @@ class Cost(Block):
     """Highest memory in use: device memory on an accelerator, resident memory of the process on CPU."""
     probe_flops: Amount | None = None
     threads: Count | None = None
-    details: Details = {}
+    details: CostDetails = {}
 
 
 class Provenance(Block):
@@ -232,7 +252,7 @@ class Provenance(Block):
     """torch, transformers, lm_eval, datasets and others."""
     python: Text
     device: Text
-    processes: Annotated[int, Field(ge=1)]
+    processes: Positive
     """Processes that trained and evaluated this cell together."""
     started: Text
     """ISO 8601, UTC."""
@@ -260,7 +280,7 @@ class LayerProbe(Block):
     """"masking" (nats), "gradient", "rank" or "fisher" (paper, Table 9)."""
     base_loss: Amount
     """Loss of the whole model on the corpus, nats a token."""
-    importance: list[float]
+    importance: list[Number]
     """A value a layer."""
     seconds: Amount
 
@@ -268,10 +288,10 @@ class LayerProbe(Block):
 class ProbeSize(Block):
     """How well so many probe documents reproduce the ranking of all."""
 
-    documents: Annotated[int, Field(ge=1)]
-    samples: Annotated[int, Field(ge=1)]
+    documents: Positive
+    samples: Positive
     """Random subsets that were drawn."""
-    rank_correlation: list[float]
+    rank_correlation: list[Number]
     """Spearman's, of each subset's importances with those of all documents."""
     overlap: list[Share]
     """Share of the k lowest layers that each subset has in common with all documents."""
@@ -281,21 +301,26 @@ class Stability(Block):
     """How the masking importances change with the sample of probe documents."""
 
     corpus: Name
-    documents: Annotated[int, Field(ge=1)]
-    k: Annotated[int, Field(ge=1)]
-    samples: Annotated[int, Field(ge=1)]
+    documents: Positive
+    k: Annotated[Depth, Field(ge=1)]
+    samples: Positive
     """Bootstrap samples: documents drawn with replacement."""
-    importance: list[float]
+    importance: list[Number]
     """Of all documents, a value a layer, nats."""
-    low: list[float]
+    low: list[Number]
     """2.5th percentile over the samples, a value a layer."""
-    high: list[float]
+    high: list[Number]
     """97.5th percentile."""
     chosen: list[Share]
     """Share of samples in which the layer is among the k lowest."""
-    rank_correlation: list[float]
+    rank_correlation: Annotated[list[Number], Field(min_length=3, max_length=3)]
     """Spearman's of each sample with all documents: mean, 2.5th and 97.5th percentile."""
     sizes: list[ProbeSize]
+
+    @model_validator(mode="after")
+    def _aligned(self) -> Stability:
+        _same_length(self, "importance", "low", "high", "chosen")
+        return self
 
 
 class UnitProbe(Block):
@@ -303,27 +328,32 @@ class UnitProbe(Block):
 
     corpus: Name
     name: list[str]
-    layer: list[int]
+    layer: list[Depth]
     norm: list[bool]
     importance: list[Amount]
     elements: list[Count]
+
+    @model_validator(mode="after")
+    def _aligned(self) -> UnitProbe:
+        _same_length(self, "name", "layer", "norm", "importance", "elements")
+        return self
 
 
 class Activation(Block):
     """Kernel density, over hidden dimensions, of a layer's mean output on one corpus."""
 
-    layer: Count
+    layer: Depth
     """Layer of the base model."""
     state: Literal["base", "expanded", "adapted"]
     """The base's layer; its copy, inserted and untrained; the copy (or the layer itself) after training."""
     corpus: Name
-    dimensions: Annotated[int, Field(ge=1)]
-    tokens: Annotated[int, Field(ge=1)]
-    mean: float
+    dimensions: Positive
+    tokens: Positive
+    mean: Number
     """Mean over dimensions."""
-    low: float
+    low: Number
     """First point of the grid, which all states and corpora of a layer share."""
-    high: float
+    high: Number
     """Last point of the grid."""
     density: list[Amount]
     """At equally spaced points from low to high."""
@@ -332,7 +362,7 @@ class Activation(Block):
 class ActivationOverlap(Block):
     """Area under the lower of the general and the domain density: 1 where they are the same."""
 
-    layer: Count
+    layer: Depth
     state: Literal["base", "expanded", "adapted"]
     overlap: Share
 
@@ -340,9 +370,9 @@ class ActivationOverlap(Block):
 class ShiftedToken(Block):
     token: str
     """The adapted model's first choice, decoded."""
-    shifted: Annotated[int, Field(ge=1)]
+    shifted: Positive
     """Positions where it is the first choice and the base ranks it fourth or lower."""
-    positions: Annotated[int, Field(ge=1)]
+    positions: Positive
     """Positions where it is the first choice."""
 
 
@@ -350,7 +380,7 @@ class TokenShift(Block):
     """Rank, in the base model's prediction, of the adapted model's first choice (as in URIAL and LLaMA-Pro)."""
 
     corpus: Name
-    positions: Annotated[int, Field(ge=1)]
+    positions: Positive
     unshifted: Count
     """Positions of rank 1."""
     marginal: Count
@@ -381,35 +411,35 @@ class Analyses(Block):
 class Cell(Block):
     """One (suite, preset, method, seed): its configuration, its numbers, what they cost and where they come from."""
 
-    schema_version: Literal[1]
+    schema_version: Version1
     suite: FileName
     preset: FileName
     method: FileName
     seed: Count
     status: Literal["complete"]
-    config: dict[str, Any]
+    config: Settings
     """Everything needed to run the cell again, resolved."""
     config_hash: Text
     model: ModelFacts
     tasks: dict[Name, TaskResult]
     groups: dict[Name, Share]
     """Unweighted mean of a group's task values."""
-    groups_chance_corrected: dict[Name, float | None] = {}
+    groups_chance_corrected: dict[Name, Number | None] = {}
     losses: dict[Name, LossPair]
     """Held-out loss by corpus: "general" and "domain"."""
     validation: Validation | None = None
     """What the choice of a learning rate rests on; None in older files."""
     training: Training
     learning_rate: LearningRateChoice | None = None
-    method_definition: dict[str, Any] = {}
+    method_definition: Definition = {}
     """The method's four choices: edit, train, rates, mix."""
-    probe: dict[str, Any] = {}
+    probe: Probe = {}
     """Layer importances that the method used, and what was selected from them."""
     variant: Variant | None = None
     """Where `method` is a suite's own variant of a method."""
     analyses: Analyses | None = None
     """What the suite measures beside tasks and losses."""
-    certificate: dict[str, Any] | None = None
+    certificate: CertificateFacts | None = None
     """Expansion certificate; null for methods that insert no layer."""
     cost: Cost
     provenance: Provenance

@@ -6,7 +6,6 @@ A cell of another rate than the chosen one is in `<method>@<rate>-seed<n>.json` 
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,21 +13,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from adept_bench.config.names import EXPECTED
 from adept_bench.errors import InputError
-from adept_bench.escapes import line
 from adept_bench.files import log_aside, write_whole
+from adept_bench.guarded import RECORD, AbsentError, DamagedError, one_line, read_text
 from adept_bench.progress import reporter
 from adept_bench.results.compact import compact_training, dumps, rounded
+from adept_bench.results.damage import damage, explained
 from adept_bench.results.schema import SCHEMA_VERSION, Cell, cell_stem
-
-
-class DamagedError(InputError):
-    """A file that can be read holds no cell."""
-
-
-class AbsentError(InputError):
-    """There is no such file."""
 
 
 class Store:
@@ -63,7 +54,7 @@ class Store:
         try:
             checked = Cell.model_validate_json(text)
         except ValidationError as error:
-            raise ValueError(f"the cell does not fit the schema: {explain(error)}") from None
+            raise ValueError(f"the cell does not fit the schema: {explained(error)}") from None
         path = self.place(checked)
         write_whole(path, text)
         return path
@@ -74,21 +65,14 @@ class Store:
         The InputError is an AbsentError where there is no file, a DamagedError where its content is no cell.
         """
         path = Path(path)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise DamagedError(f"{path}: not UTF-8 text; expected the JSON file of a cell") from None
-        except (FileNotFoundError, NotADirectoryError):
-            raise AbsentError(f"{path}: there is no such file; expected the file of a cell") from None
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        text = read_text(path, RECORD, "the file of a cell")
         try:
             cell = Cell.model_validate_json(text)
         except ValidationError as error:
-            raise DamagedError(f"{path}{_damage(text, error)}") from None
+            raise damage(path, text, error, "cell", SCHEMA_VERSION) from None
         if self.place(cell).parts[-3:] != path.absolute().parts[-3:]:
             holds = "/".join(self.place(cell).parts[-3:])
-            raise DamagedError(f"{path}: holds the cell {holds}; expected a file of that name")
+            raise DamagedError(f"{path}: holds the cell {one_line(holds)}; expected a file of that name")
         return cell
 
     def valid(
@@ -165,7 +149,7 @@ class Store:
                 try:
                     cells.append(self.read(path))
                 except InputError as reason:
-                    reporter().log(f"left out: {reason}")
+                    reporter().log(one_line(f"left out: {reason}", 1000))
         return cells
 
 
@@ -186,28 +170,6 @@ def _with_rate(cell: Cell, learning_rate: dict[str, Any]) -> dict[str, Any]:
     return {**cell.model_dump(mode="json"), "learning_rate": learning_rate}
 
 
-def _damage(text: str, error: ValidationError) -> str:
-    """Why the text is no cell, ":line: reason" or ": reason". Only what is refused is parsed a second time."""
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as broken:
-        return f":{broken.lineno}: broken JSON ({broken.msg}); expected the file of a cell"
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if version != SCHEMA_VERSION:
-        return f": schema_version {version!r} is not known here; expected {SCHEMA_VERSION}"
-    return f": not a valid cell: {explain(error)}"
-
-
-def explain(error: ValidationError) -> str:
-    """The first problem, where it is, and how many more there are."""
-    problems = error.errors(include_url=False)
-    first = problems[0]
-    where = line(".".join(str(part) for part in first["loc"]))
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    said = first["msg"]
-    if first["type"] == "string_pattern_mismatch" and first["ctx"]["pattern"] in EXPECTED:
-        said = f"{first['input']!r} is not valid; expected {EXPECTED[first['ctx']['pattern']]}"
-    return f"{where + ': ' if where else ''}{said}{more}"
 
 
 def _unfinite(value: Any, where: str = "") -> str | None:

@@ -6,15 +6,17 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
 from adept_bench.errors import InputError
 from adept_bench.files import write_json
+from adept_bench.guarded import RECORD, one_line, read_text
 from adept_bench.progress import reporter
-from adept_bench.results.schema import Amount, Block, Count, FileName, Provenance, Text
-from adept_bench.results.store import explain
+from adept_bench.results.damage import damage
+from adept_bench.results.schema import Block, FileName, Provenance, Text
+from adept_bench.results.values import HUGE, Amount, Count, Depth, Positive, StepSettings, Version1
 
 TIMING_VERSION = 1
 FOLDER = "timing"
@@ -23,24 +25,24 @@ FOLDER = "timing"
 class Timing(Block):
     """One method's timing. Weights and tokens are random: nothing here is about what is learned."""
 
-    schema_version: Literal[1]
+    schema_version: Version1
     shape: FileName
     """Of the model: a name of the table of architectures, or a preset's."""
     method: FileName
     device: Text
     """As the machine names it; the folder has it in letters and digits."""
-    layers: Count
+    layers: Depth
     total_parameters: Count
     trainable_parameters: Count
-    expanded_layers: tuple[Count, ...] = ()
-    settings: dict[str, Any]
+    expanded_layers: tuple[Depth, ...] = ()
+    settings: StepSettings
     """Batch, length, precision and what else decides a step."""
     step_seconds: Annotated[list[Amount], Field(min_length=1)]
     """Of single steps after the warm-up, those directly after a refresh left out."""
-    tokens_per_step: Annotated[int, Field(ge=1)]
-    flops_per_step: Annotated[float, Field(gt=0)]
+    tokens_per_step: Positive
+    flops_per_step: Annotated[float, Field(gt=0, le=HUGE)]
     """By `training.cost.train_flops`; what checkpointing computes again is not counted."""
-    peak_flops: Annotated[float, Field(gt=0)] | None = None
+    peak_flops: Annotated[float, Field(gt=0, le=HUGE)] | None = None
     """The device's stated peak in the precision of the training, operations a second; null where none is known."""
     peak_memory_bytes: Count
     predicted_peak_bytes: Count
@@ -77,13 +79,11 @@ def write_timing(root: Path, values: dict[str, Any]) -> Path:
 
 def read_timing(path: Path) -> Timing:
     """The timing in the file. Raises InputError, naming the file and the reason, where there is none."""
+    text = read_text(path, RECORD, "the file of a timing")
     try:
-        return Timing.model_validate_json(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValidationError, UnicodeDecodeError) as error:
-        why = explain(error) if isinstance(error, ValidationError) else "not UTF-8 text"
-        raise InputError(f"{path}: not a timing of version {TIMING_VERSION}: {why}") from None
+        return Timing.model_validate_json(text)
+    except ValidationError as error:
+        raise damage(path, text, error, "timing", TIMING_VERSION) from None
 
 
 def load_timings(root: Path, refused: Callable[[str, str], None] | None = None) -> dict[str, Timing]:
@@ -97,7 +97,7 @@ def load_timings(root: Path, refused: Callable[[str, str], None] | None = None) 
         try:
             found[place] = read_timing(path)
         except InputError as reason:
-            reporter().log(f"left out: {reason}")
+            reporter().log(one_line(f"left out: {reason}", 1000))
             if refused is not None:
                 refused(place, str(reason))
     return found

@@ -3,15 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
 
 from adept_bench.errors import InputError
 from adept_bench.files import DamagedFileError, log_aside, read_sealed, write_sealed
+from adept_bench.results.damage import explained
+from adept_bench.results.values import HUGE, Count, Number
 
 if TYPE_CHECKING:
     from adept_bench.config.schema import RunConfig
 
 EVIDENCE = "learning-rates.json"
+_FREE = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+
+
+@with_config(_FREE)
+class _Trial(TypedDict):
+    learning_rate: Annotated[float, Field(gt=0, le=HUGE)]
+    score: Number
+    seed: NotRequired[Count]
+
+
+@with_config(_FREE)
+class _Chosen(TypedDict):
+    trials: Annotated[list[_Trial], Field(min_length=1)]
+    settings: NotRequired[dict[str, Any]]
+
+
+@with_config(_FREE)
+class _Evidence(TypedDict):
+    criterion: str
+    protocol: dict[str, Any]
+    methods: dict[str, _Chosen]
+
+
+_EVIDENCE = TypeAdapter(_Evidence)
 
 
 def evidence_path(results: Path, config: RunConfig) -> Path:
@@ -58,21 +87,8 @@ def _second(path: Path) -> Path:
 def _checked(path: Path) -> dict[str, Any]:
     """The content of a file of evidence. Raises DamagedFileError for any other."""
     found = read_sealed(path)
-    methods = found.get("methods")
-    if not (isinstance(found.get("criterion"), str) and isinstance(found.get("protocol"), dict)):
-        raise DamagedFileError("no criterion or no protocol")
-    if not isinstance(methods, dict) or not all(map(_is_entry, methods.values())):
-        raise DamagedFileError("a method without trials of a rate and a score each")
+    try:
+        _EVIDENCE.validate_python(found)
+    except ValidationError as error:
+        raise DamagedFileError(explained(error)) from None
     return found
-
-
-def _is_entry(entry: Any) -> bool:
-    if not isinstance(entry, dict) or not isinstance(entry.get("trials"), list) or not entry["trials"]:
-        return False
-    return isinstance(entry.get("settings", {}), dict) and all(map(_is_trial, entry["trials"]))
-
-
-def _is_trial(trial: Any) -> bool:
-    return isinstance(trial, dict) and all(
-        isinstance(trial.get(name), (int, float)) for name in ("learning_rate", "score")
-    )

@@ -249,7 +249,7 @@ def test_a_mistake_in_a_suite_names_its_line(tmp_path, text, line, part):
 def test_text_that_is_not_utf8_is_named(tmp_path):
     path = tmp_path / "own.yaml"
     path.write_bytes(b"domain: \xff\n")
-    assert refused(str(path)) == [f"{path}: not UTF-8 text (byte 8)"]
+    assert refused(str(path)) == [f"{path}: not UTF-8 text (byte 8); expected YAML"]
 
 
 @pytest.mark.parametrize(

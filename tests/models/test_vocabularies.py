@@ -48,7 +48,7 @@ def test_a_smaller_tokenizer_is_fine(folder: Path) -> None:
 
 
 BROKEN: dict[str, tuple[str, str]] = {
-    "cut off": ('{"version": "1.0", "model": {"type":', "tokenizer.json:1: is damaged, no JSON"),
+    "cut off": ('{"version": "1.0", "model": {"type":', "tokenizer.json:1: broken JSON"),
     "another format": ('{"model": {"type": "Nothing", "vocab": {}}}', "cannot load a tokenizer"),
     "not an object": ("[]", "tokenizer.json: is no JSON object"),
 }

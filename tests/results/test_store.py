@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -134,10 +135,10 @@ def test_a_file_that_cannot_be_read_stays(tmp_path, example, log, obstacle, monk
         path.mkdir()
     else:  # whoever runs the tests may read everything
 
-        def refuse(self, *args, **kwargs):
-            raise PermissionError(13, "Permission denied", str(self))
+        def refuse(path, *args, **kwargs):
+            raise PermissionError(13, "Permission denied", str(path))
 
-        monkeypatch.setattr(Path, "read_text", refuse)
+        monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(InputError, match="cannot be read"):
         store.valid("lab", "medical", "adept", 0)
     assert [found.name for found in path.parent.iterdir()] == ["adept-seed0.json"]
