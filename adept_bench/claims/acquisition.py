@@ -13,7 +13,7 @@ from adept_bench.analysis.paths import ACCURACY, LOSS, STATEMENT, Path, path_of
 from adept_bench.analysis.paths import Measure as Coordinates
 from adept_bench.claims.finding import Beside, Finding, Span, UndecidableError
 from adept_bench.claims.ledger import Measure
-from adept_bench.claims.sides import ONE_SEED, Sides, Whole
+from adept_bench.claims.sides import ONE_CLUSTER, ONE_SEED, Sides, Whole
 from adept_bench.errors import InputError
 
 BASE, FULL = "vanilla", "full"
@@ -78,7 +78,7 @@ def _finding(found: Comparison, mean: Difference, mine: Path, other: Path, measu
         "items and seeds" if items else "seeds",
         spread,
         mean.estimate.items,
-        untestable="" if several else ONE_SEED,
+        untestable=("" if mean.spread else ONE_CLUSTER) if several else ONE_SEED,
         left_out="; ".join((*mine.notes, *other.notes)),
         beside=tuple(
             _level(level.share, difference, factor) for level, difference in found.levels if difference is not None
