@@ -114,7 +114,7 @@ def evaluate(
                 check(name, found[name]["tasks"], cluster)
             for name, group in group_of.items():
                 limited = limits.get(name, limit)
-                entries = _evaluate_one(name, group, found[name], scorer, limited, cluster, on_progress, title)
+                entries = _evaluate_one(name, group, found[name], scorer, limited, on_progress, title, cluster)
                 further = describe(backend) | ({"data": shown(data[name])} if name in data else {})
                 tasks |= {leaf: with_details(entry, further) for leaf, entry in entries.items()}
     return {"tasks": tasks, **group_means(tasks)}
@@ -126,9 +126,9 @@ def _evaluate_one(
     loaded: dict[str, Any],
     scorer: Any,
     limit: int | None,
-    cluster: Named,
     on_progress: OnProgress | None,
     title: str = "evaluate",
+    cluster: Named | None = None,
 ) -> dict[str, Any]:
     """The entries of one requested name: one, but for a tag of lm-eval's, which names tasks with no common score."""
     from lm_eval.evaluator import evaluate as lm_evaluate
@@ -156,6 +156,7 @@ def _evaluate_one(
     leaves, everywhere = loaded["tasks"], gathered(scorer.seen)
     seen = {what: set().union(*(here[what] for here in everywhere)) for what in scorer.seen}
 
+    cluster = cluster or {}
     # a tag's tasks are results of their own
     own = dict.fromkeys(leaves, cluster[name]) if name in cluster else {}
 
