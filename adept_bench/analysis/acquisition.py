@@ -181,10 +181,11 @@ def _difference(values: Array, drawn: Array | None, axis: int, paths: Aligned, c
     # where a task is read, of whichever coordinate, other clusters of it are unknown
     known = not any(map(alone, paths.clusters))
     spread = spread_of(values, drawn, more, freedom_of(unit, clusters)) if known else None
+    items = 0 if drawn is None else sum(sizes)
     if spread is None:
-        estimate = Estimate(float(values.mean()), None, None, None, None, cells, paths.seeds, 0, False)
+        several = len(paths.seeds) > 1
+        estimate = Estimate(float(values.mean()), None, None, None, None, cells, paths.seeds, items, several)
     else:
         ends = (floor, 1.0) if scores else (-np.inf, np.inf)
-        items = 0 if drawn is None else sum(sizes)
         estimate = estimate_of(spread, cells, paths.seeds, items, 0.95, *ends)
     return Difference(estimate, spread, by_seed)

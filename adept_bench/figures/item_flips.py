@@ -118,7 +118,7 @@ def _panel(axes: Axes, group: str, methods: Sequence[str], found: dict[tuple[str
                 hatch="" if way else HATCH,
                 linewidth=0.8,
             )
-            low, high = (POINTS * side * (end or 0.0) for end in (share.low, share.high))
+            low, high = (POINTS * side * (share.value if end is None else end) for end in (share.low, share.high))
             axes.plot([low, high], [row, row], color=INK, linewidth=1.0, zorder=3)
             singles = [side * POINTS * shares[way] for shares in one.by_seed.values()]
             if len(singles) > 1:

@@ -208,3 +208,21 @@ def test_replicates_of_clusters_have_the_clustered_error():
     by_hand = by_pairs(right[0], numbers)
     assert np.std(weights @ right[0], ddof=1) == pytest.approx(by_hand, rel=0.15)
     assert stats.ttest_1samp(weights @ right[0], right[0].mean()).pvalue > 0.01
+
+
+def test_over_seeds_too_the_clusters_are_what_items_vary_by():
+    """Five seeds that do not differ but in what each makes of a cluster: that is in the rest, which both parts hold."""
+    rng = np.random.default_rng(12)
+    covered = {"by clusters": 0, "by items": 0}
+    experiments, truth = 400, stats.norm.cdf(1 / 1.5) - stats.norm.cdf(0.5 / 1.5)
+    for _ in range(experiments):
+        cluster = np.repeat(np.arange(40), rng.integers(2, 19, 40))
+        common, own = rng.normal(0, 0.9, (2, 1, 40))[..., cluster], rng.normal(0, 0.5, (2, 5, 40))[..., cluster]
+        rest = rng.normal(0, (1.25 - 0.81 - 0.25) ** 0.5, (2, 5, len(cluster)))
+        right = np.array([1.0, 0.5]).reshape(2, 1, 1) + common + own + rest + rng.normal(0, 1, len(cluster)) > 0
+        task = right[0].astype(float) - right[1]
+        for way, told in (("by clusters", [tuple(cluster.tolist())]), ("by items", None)):
+            found = of_items([task], told)
+            covered[way] += abs(found.mean - truth) <= found.half_width()
+    assert 0.93 <= covered["by clusters"] / experiments <= 0.985
+    assert covered["by items"] / experiments < 0.9
