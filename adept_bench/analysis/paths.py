@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from adept_bench.analysis.clusters import Numbers, clusters_of
 from adept_bench.analysis.protocol import check_budget, group_tasks, label, pair_seeds
 from adept_bench.analysis.spread import Array
 from adept_bench.errors import InputError
@@ -150,6 +151,8 @@ class Aligned:
     seeds: tuple[int, ...]
     sides: list[tuple[Coordinate, Coordinate]]
     """Of each path: acquisition and retention."""
+    clusters: tuple[list[Numbers | None], list[Numbers | None]] = ([], [])
+    """Of acquisition and of retention: each task's clusters of items; empty where no task has any."""
 
     def where(self, ends: Array, place: int) -> str:
         """Method and seed of a flat place of an array [paths, seeds], in words."""
@@ -162,15 +165,23 @@ def aligned(paths: Sequence[Path], seeds: Sequence[int], measure: Measure) -> Al
     together = [cell for path in paths for cell in path.of_seeds(seeds)]
     check_budget(together)
     read = _scores if measure.kind == "accuracy" else _losses
-    across, up = (read(paths, seeds, name, together) for name in (measure.acquisition, measure.retention))
-    return Aligned(measure, tuple(path.method for path in paths), tuple(seeds), list(zip(across, up, strict=True)))
+    (across, ours), (up, theirs) = (
+        read(paths, seeds, name, together) for name in (measure.acquisition, measure.retention)
+    )
+    names = tuple(path.method for path in paths)
+    return Aligned(measure, names, tuple(seeds), list(zip(across, up, strict=True)), (ours, theirs))
 
 
-def _scores(paths: Sequence[Path], seeds: Sequence[int], group: str, together: Sequence[Cell]) -> list[Coordinate]:
+Read = tuple[list[Coordinate], list[Numbers | None]]
+"""A coordinate of each path, and the clusters of its tasks' items."""
+
+
+def _scores(paths: Sequence[Path], seeds: Sequence[int], group: str, together: Sequence[Cell]) -> Read:
     names = group_tasks(together, group)
     if not names:
         raise InputError(f"{label(together[0])}: no task of group {group!r}; there are {sorted(together[0].groups)}")
-    return [_read(path, ("scores", *names, *seeds), partial(_score, path, seeds, names)) for path in paths]
+    clusters = clusters_of(together, names)
+    return [_read(path, ("scores", *names, *seeds), partial(_score, path, seeds, names)) for path in paths], clusters
 
 
 def _score(path: Path, seeds: Sequence[int], names: Sequence[str]) -> Coordinate:
@@ -181,7 +192,7 @@ def _score(path: Path, seeds: Sequence[int], names: Sequence[str]) -> Coordinate
     return Coordinate(np.mean([task.mean(axis=-1) for task in tasks], axis=0), tasks)
 
 
-def _losses(paths: Sequence[Path], seeds: Sequence[int], corpus: str, together: Sequence[Cell]) -> list[Coordinate]:
+def _losses(paths: Sequence[Path], seeds: Sequence[int], corpus: str, together: Sequence[Cell]) -> Read:
     if without := [cell for cell in together if corpus not in cell.losses]:
         raise InputError(f"{label(without[0])}: no held-out loss on {corpus!r}; expected one in every cell of a path")
     sizes = {len(cell.losses[corpus].documents) for cell in together}
@@ -192,7 +203,7 @@ def _losses(paths: Sequence[Path], seeds: Sequence[int], corpus: str, together: 
         )
     by_document = 0 not in sizes
     key = ("losses", corpus, by_document, *seeds)
-    return [_read(path, key, partial(_loss, path, seeds, corpus, by_document)) for path in paths]
+    return [_read(path, key, partial(_loss, path, seeds, corpus, by_document)) for path in paths], []
 
 
 def _loss(path: Path, seeds: Sequence[int], corpus: str, by_document: bool) -> Coordinate:

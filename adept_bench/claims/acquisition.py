@@ -15,7 +15,7 @@ from adept_bench.analysis.paths import Measure as Coordinates
 from adept_bench.analysis.spread import Spread
 from adept_bench.claims.finding import Beside, Finding, Span, UndecidableError
 from adept_bench.claims.ledger import Measure
-from adept_bench.claims.sides import ONE_SEED, Sides, Whole
+from adept_bench.claims.sides import ONE_CLUSTER, ONE_SEED, Sides, Whole
 from adept_bench.errors import InputError
 from adept_bench.results.schema import Cell
 
@@ -63,7 +63,7 @@ def _at_level(sides: Sides, measure: Measure, share: float) -> Finding:
         _random(found.difference, found.seeds),
         _scaled(found.difference.spread, factor),
         found.difference.estimate.items,
-        untestable="" if found.difference.spread else ONE_SEED,
+        untestable="" if found.difference.spread else ONE_CLUSTER if found.difference.estimate.items else ONE_SEED,
         left_out="; ".join(dict.fromkeys((*mine.notes, *other.notes, *found.notes))),
         span=Span("acquisition", level, level, "the level settled before the runs"),
     )
@@ -97,7 +97,7 @@ def _finding(found: Comparison, mean: Difference, mine: Path, other: Path, measu
         "items and seeds" if mean.estimate.items else "seeds",
         _scaled(mean.spread, factor),
         mean.estimate.items,
-        untestable="" if len(found.seeds) > 1 else ONE_SEED,
+        untestable=("" if mean.spread else ONE_CLUSTER) if len(found.seeds) > 1 else ONE_SEED,
         left_out="; ".join((*mine.notes, *other.notes)),
         beside=tuple(
             _level(level.share, difference, factor) for level, difference in found.levels if difference is not None

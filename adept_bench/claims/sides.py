@@ -12,6 +12,7 @@ from adept_bench.results.schema import Cell
 
 Sides = Mapping[str, Sequence[Cell]]
 ONE_SEED = "one seed: nothing is known of the spread over seeds"
+ONE_CLUSTER = "all items of a task are of one cluster: nothing is known of others"
 
 
 class Whole(dict[str, Sequence[Cell]]):

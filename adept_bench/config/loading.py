@@ -88,6 +88,8 @@ def resolve(
     for line in left_out:
         if line not in said:
             reporter().log(line)
+    option = "tasks.cluster"
+    config._clustered.update({name: place(lines, ("tasks", "cluster", name), option) for name in config.tasks.cluster})
     return config
 
 
@@ -133,7 +135,7 @@ def _flat(preset: Preset, suite: Suite, *, needs_domain: bool) -> dict[str, Any]
         text = domains[suite.domain].model_dump(mode="json")
         corpora |= {"domain": text["train"], "domain_heldout": text["heldout"]}
     tasks = preset.tasks.model_dump(
-        mode="json", include={"num_fewshot", "fewshot", "data", "batch_size", "limit", "limits"}
+        mode="json", include={"num_fewshot", "fewshot", "data", "cluster", "batch_size", "limit", "limits"}
     )
     tasks |= {
         "groups": _groups(preset.tasks, suite.domain),
@@ -249,4 +251,6 @@ def _validated(data: dict[str, Any], raw: Mapping[Location, str], lines: Lines, 
         return _validated(data, rest, lines, suite)
     if config.selection.method_grids:
         check_methods(config.selection.method_grids, place(lines, ("selection", "method_grids"), f"--suite {suite}"))
+    option = "tasks.cluster"
+    config._clustered.update({name: place(lines, ("tasks", "cluster", name), option) for name in config.tasks.cluster})
     return config

@@ -158,6 +158,9 @@ class TaskConfig(Section):
     """Examples before each question by task, over `num_fewshot` and what the task says. Default: none named (ours)."""
     data: dict[Name, str] = later({})
     """Local copies of tasks' data, by task: a file or a folder of files. Default: none, the Hub's (lm-eval)."""
+    cluster: dict[str, str | None] = later({})
+    """What items that belong together share, by task: a field of the items, or text with fields in it; null: nothing.
+    Intervals count them as one draw. Default: what each task says, and of a group the subtask (ours)."""
     backend: Literal["hf", "vllm"] = later("hf")
     """What scores: transformers in this process, or vLLM where it is installed. Default hf (ours)."""
     vllm: dict[str, Any] = later({})
@@ -369,6 +372,8 @@ class RunConfig(Section):
     """How the learning rate is chosen."""
     analyses: AnalysesConfig | None = later(None)
     """What is measured beside tasks and losses. Default: nothing."""
+    _clustered: dict[str, str] = PrivateAttr(default_factory=dict)
+    """File and line of each of `tasks.cluster`."""
 
 
 class DomainText(Section):
@@ -419,6 +424,8 @@ class PresetTasks(PresetTaskSet):
     """As `tasks.fewshot` of a run. Default: none named."""
     data: dict[Name, str] = later({})
     """As `tasks.data` of a run. Default: none."""
+    cluster: dict[str, str | None] = later({})
+    """As `tasks.cluster` of a run. Default: what each task says."""
     batch_size: PositiveInt = 64
     """As `tasks.batch_size` of a run. Default 64."""
     limit: PositiveInt | None = None

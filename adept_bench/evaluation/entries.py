@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from adept_bench.analysis.clusters import error_of_mean
 from adept_bench.config.names import EXPECTED, NAME, named
 from adept_bench.errors import InputError
 from adept_bench.evaluation.answers import RULE
+from adept_bench.evaluation.clusters import Named, clusters_of
 from adept_bench.evaluation.tasks import EXAMS
 from adept_bench.files import content_hash
+from adept_bench.results.schema import Clusters
 
 PREFERRED = ("acc", "exact_match")  # of a task's several metrics, the one compared item by item
 
 
 def entry_of(
-    name: str, group: str, leaves: dict[str, Any], outcome: dict[str, Any], seen: Mapping[str, set[tuple[str, int]]]
+    name: str,
+    group: str,
+    leaves: dict[str, Any],
+    outcome: dict[str, Any],
+    seen: Mapping[str, set[tuple[str, int]]],
+    cluster: Named,
 ) -> dict[str, Any]:
     metric, chosen = _primary(name, next(iter(leaves)), outcome)
     # several processes' samples come process by process
@@ -47,7 +55,10 @@ def entry_of(
         "num_fewshot": outcome["n-shot"].get(name, 0),
         "truncated": items_seen["truncated"],
     }
-    documents = [s["doc"] for leaf in leaves for s in samples[leaf]]
+    by_leaf = {leaf: [s["doc"] for s in samples[leaf]] for leaf in leaves}
+    documents = [document for leaf in leaves for document in by_leaf[leaf]]
+    if found := clusters_of(name, leaves, by_leaf, cluster):
+        entry |= {"clusters": found, "stderr": error_of_mean(items, Clusters(**found).numbers())}
     further = _other_metrics(scores, f"{metric},{chosen}") | _told_apart(items_seen)
     return with_details(entry, _exam_details(name, documents) | further)
 

@@ -87,6 +87,29 @@ class ModelFacts(Block):
         return self
 
 
+class Clusters(Block):
+    """Which items of a task belong together; neighbours as runs."""
+
+    by: Text
+    """What the items of a cluster share: a field of theirs, or "task", the task of a group."""
+    sizes: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+    """Items of each run of neighbours of one cluster, in the order of `items`."""
+    of: list[Count] = []
+    """The cluster of each run, numbered in the order of their first items; empty where each run is a cluster."""
+
+    @model_validator(mode="after")
+    def _numbered(self) -> Clusters:
+        first = list(dict.fromkeys(self.of))
+        if self.of and (len(self.of) != len(self.sizes) or first != list(range(len(first)))):
+            raise ValueError("clusters.of: expected a number a run, from 0 in the order of first appearance")
+        return self
+
+    def numbers(self) -> tuple[int, ...]:
+        """The cluster of each item, numbered from 0."""
+        runs = zip(self.of or range(len(self.sizes)), self.sizes, strict=True)
+        return tuple(number for number, size in runs for _ in range(size))
+
+
 class TaskResult(Block):
     group: Name
     """"general", "domain", or a further one such as "domain_known"."""
@@ -95,12 +118,14 @@ class TaskResult(Block):
     """lm-eval's filter whose answers the metric reads."""
     value: Share
     stderr: Amount | None = None
-    """Standard error over items."""
+    """Standard error over items, by clusters where there are any; null where it is not known."""
     n: Positive
     items: list[Share]
     """1 where the item's answer is right, 0 where not, in the fixed order that `items_hash` names."""
     items_hash: Text
     """Hash of the items in order; cells compare item by item only where it is equal."""
+    clusters: Clusters | None = None
+    """Items that are not independent of each other, where the task says so; absent in older files."""
     chance: Annotated[float, Field(ge=0, lt=1)] | None = None
     value_chance_corrected: Number | None = None
     """(value - chance) / (1 - chance)."""
@@ -114,6 +139,8 @@ class TaskResult(Block):
     def _whole(self) -> TaskResult:
         if len(self.items) != self.n:
             raise ValueError(f"n is {self.n} but there are {len(self.items)} items")
+        if self.clusters and sum(self.clusters.sizes) != self.n:
+            raise ValueError(f"n is {self.n} but the clusters have {sum(self.clusters.sizes)} items")
         return self
 
 
