@@ -79,8 +79,9 @@ class PackedDataset(torch.utils.data.Dataset):
     """`total` sequences of exactly `length` tokens; an item is {"input_ids": LongTensor[length], "labels": the same}.
 
     Documents are concatenated in an order shuffled anew each epoch and cut in blocks; a block may cross documents and
-    epochs. `apart`: the same blocks, with documents kept apart. An item then has "position_ids" too, that begin at 0
-    with each document and with the block, and no label where they do (-100: nothing is left to predict it from). With `replay_share`, exactly round(replay_share * total) sequences come from `general`, spread evenly.
+    epochs. With `replay_share`, exactly round(replay_share * total) sequences come from `general`, spread evenly.
+    `apart`: the same sequences, with documents kept apart. An item then has "position_ids" too, that begin at 0 with
+    each document and with the block, and no label where they do (-100: nothing is left to predict it from).
     Item i is a function of the arguments and i alone, so that a resumed run reads what an unbroken one would have.
     Memory: the order of documents of two epochs at most, 16 bytes a document each, and the tokens of lists, 4 bytes
     each; those of a `TokenStore` stay on the disk.

@@ -1,7 +1,7 @@
 """Attention within documents: what a model is told of a packed batch, and the proof that it keeps to it.
 
 transformers offers two ways for sdpa, eager and flex attention: positions that begin anew, from which most families
-make the mask of each kind of layer (full, sliding, chunked), and, for those that do not look at them, the finished masks.
+make the mask of each kind of layer (full, sliding, chunked), and, for those that do not look at them, finished masks.
 Flash attention has no mask: it is told where documents begin. Which of them works is found out, not looked up.
 """
 
