@@ -103,8 +103,8 @@ def train(
     that was trained in shards is left in main memory.
 
     Raises DivergedError when a loss is not finite, be it of a step, at a refresh or of the trained model on its last
-    batch, ValueError when nothing trains or the dataset is too short, InputError before the first step for a model
-    that cannot be trained as `training.packing` says.
+    batch, ValueError when nothing trains or the dataset is too short or lacks positions, InputError before the first
+    step for a model that cannot be trained as `training.packing` says.
     """
     steps, micro = training.steps, training.batch_size * training.accumulation
     trainable = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
@@ -112,6 +112,8 @@ def train(
         raise ValueError("no parameter of the model requires gradients")
     if len(dataset) < steps * micro:  # type: ignore[arg-type]
         raise ValueError(f"the dataset holds {len(dataset)} sequences; {steps * micro} are needed")  # type: ignore[arg-type]
+    if training.packing == "documents" and "position_ids" not in dataset[0]:
+        raise ValueError("training.packing: documents takes sequences with position_ids; the dataset has none")
     record = TrainRecord(steps, steps * training.tokens_per_step)
     identity = content_hash(
         {

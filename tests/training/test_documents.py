@@ -155,6 +155,14 @@ def test_a_family_that_looks_across_documents_is_refused_by_name(tiny, name):
     assert all(torch.equal(one, other) for one, other in zip(before, model.parameters(), strict=True))
 
 
+def test_sequences_without_positions_are_an_error(tiny):
+    training = tiny.training(2)
+    total = training.steps * training.batch_size
+    blocks = PackedDataset(tiny.documents(), length=training.length, total=total, seed=0)
+    with pytest.raises(ValueError, match="position_ids"):
+        train(tiny.model(), blocks, training=tiny.training(2, packing="documents"), learning_rate=0.01)
+
+
 def test_a_window_that_the_proof_cannot_see_is_not_given_up(tiny):
     """OPT reads finished masks alone; were it to have a window, which of its layers have it nobody says."""
     model = build("opt")
