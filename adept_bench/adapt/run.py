@@ -55,6 +55,7 @@ def adapt(
     from adept_bench.models.fit import kept_beside
     from adept_bench.suite.base import BaseMeasurements
     from adept_bench.suite.cell import Spec
+    from adept_bench.suite.trained import check_packing
     from adept_bench.training.optimizers import check_hardware
 
     output = check_new_folder(output, filter(None, (model, corpus, probe_corpus)))
@@ -73,7 +74,9 @@ def adapt(
     plan = _plan(definition, source, shape, corpus, probe_corpus, k, budget, learning_rate, overrides)
     check_hardware(plan.config)
     _check_edit(method, plan.config, shape, seed)
-    base = BaseMeasurements(Spec(plan.config, method, seed, None).inputs, work / "base")
+    inputs = Spec(plan.config, method, seed, None).inputs
+    check_packing(inputs)
+    base = BaseMeasurements(inputs, work / "base")
     choice = None
     if k == "auto":
         choice = _auto(plan, definition, base, budget, time_budget)

@@ -45,6 +45,11 @@ def bench_command(
     if "vanilla" in chosen:
         raise InputError("--methods: vanilla trains nothing; expected methods that train")
     config = resolve(suite, preset, overrides=settings or ())
+    if config.training.packing != "blocks":
+        raise InputError(
+            f"training.packing: {config.training.packing} cannot be timed, as random tokens are no documents; "
+            "expected blocks (--set training.packing=blocks)"
+        )
 
     from adept_bench.methods.registry import get
     from adept_bench.planning.architectures import config_of, known_as

@@ -191,6 +191,9 @@ class TrainingConfig(Section):
     """Tokens a method trains on, the same for all. No default."""
     length: Annotated[int, Field(ge=2)]
     """Tokens in a packed sequence. No default."""
+    packing: Literal["blocks", "documents"] = later("blocks")
+    """`blocks`: attention looks across the documents of a sequence. `documents`: it stays within each, positions begin
+    anew and a document's first token is not predicted (docs/corpora.md). Default blocks (ours)."""
     batch_size: PositiveInt
     """Sequences in a batch. No default."""
     accumulation: PositiveInt = 1

@@ -70,7 +70,15 @@ def reach(shape: Shape) -> Reach:
     return Reach(len(trained), depth - lowest - len(trained), lowest)
 
 
-def saved(shape: Shape, *, batch_size: int, length: int, precision: str, attention: str | None = None) -> Saved:
+def saved(
+    shape: Shape,
+    *,
+    batch_size: int,
+    length: int,
+    precision: str,
+    attention: str | None = None,
+    packing: str = "blocks",
+) -> Saved:
     """What a batch of `batch_size` sequences of `length` tokens saves in training `shape`'s trainable parameters."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -79,7 +87,8 @@ def saved(shape: Shape, *, batch_size: int, length: int, precision: str, attenti
         model.set_attn_implementation(attention)
     with FakeTensorMode():
         _without_data(model)
-        return _traced(model, path, batch_size, length, precision)
+        masked = packing == "documents" and attention != "flash_attention_2"
+        return _traced(model, path, batch_size, length, precision, masked)
 
 
 def _small(shape: Shape, precision: str) -> tuple[Any, str]:
@@ -139,7 +148,7 @@ def _without_data(model: Any) -> None:
                 kind[name] = made[id(old)]
 
 
-def _traced(model: Any, path: str, batch_size: int, length: int, precision: str) -> Saved:
+def _traced(model: Any, path: str, batch_size: int, length: int, precision: str, masked: bool) -> Saved:
     import torch
 
     own = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
@@ -173,8 +182,9 @@ def _traced(model: Any, path: str, batch_size: int, length: int, precision: str)
         torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"),
     ):
         # with a cache transformers does not look for packed sequences in the positions, which have no values here; it
-        # would make a mask that a real pass, having looked, does without
-        output = model(input_ids=ids, labels=ids, use_cache=True)
+        # would make a mask, which a real pass of packed documents needs and any other, having looked, does without
+        positions = {"position_ids": torch.arange(length).expand(batch_size, -1)} if masked else {}
+        output = model(input_ids=ids, labels=ids, use_cache=not masked, **positions)
     logits = output.logits
     del output
     sums = {place: sum(one.values()) for place, one in found.items()}

@@ -170,8 +170,6 @@ def _with_rate(cell: Cell, learning_rate: dict[str, Any]) -> dict[str, Any]:
     return {**cell.model_dump(mode="json"), "learning_rate": learning_rate}
 
 
-
-
 def _unfinite(value: Any, where: str = "") -> str | None:
     """The first place that holds NaN or infinity."""
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):

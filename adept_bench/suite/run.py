@@ -191,6 +191,7 @@ def check_inputs(config: RunConfig, seeds: Sequence[int], jobs: int | None, resu
     """Find what is wrong with the input before any work: the results folder, tasks, corpora and base models."""
     from adept_bench.suite.evaluate import check_tasks
     from adept_bench.suite.texts import LAB
+    from adept_bench.suite.trained import check_packing
     from adept_bench.training.optimizers import check_hardware
 
     if results.exists() and not results.is_dir():
@@ -211,6 +212,7 @@ def check_inputs(config: RunConfig, seeds: Sequence[int], jobs: int | None, resu
     _ = specs[0].inputs.corpora
     for spec in specs:
         _ = spec.inputs.model_hash
+    check_packing(specs[0].inputs)
 
 
 def _missing(

@@ -21,6 +21,7 @@ def train_flops(model: nn.Module, *, tokens: int, length: int, trainable: Collec
     the gradient of its input where anything at or below its layer trains, and 2N for the gradient of its own weight
     where that trains. Attention costs a token 4 * length * heads * head_dim forward (scores and weighted values, no
     discount for the causal mask), and twice that backward in layers at or above the lowest that trains.
+    That is what a dense attention computes: documents that `training.packing` keeps apart are no discount either.
     Element-wise work, norms, the optimizer's update, probes and the second forward pass of gradient checkpointing are
     not counted. `trainable` defaults to the parameters that require gradients. Works on the meta device.
     """

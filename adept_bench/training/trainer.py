@@ -28,6 +28,7 @@ from adept_bench.probing.loss import NotFiniteError, document_losses
 from adept_bench.progress import reporter
 from adept_bench.shortage import TRAINING, UNIT_PROBE, advised
 from adept_bench.training import checkpoints
+from adept_bench.training.documents import Told, within_documents
 from adept_bench.training.headloss import InBlocks, loss_in_blocks
 from adept_bench.training.optimizers import make_optimizer
 from adept_bench.training.schedule import schedule_factor
@@ -89,8 +90,8 @@ def train(
 ) -> TrainRecord:
     """Train the parameters of `model` that require gradients, in place, for `training.steps` updates.
 
-    `dataset`: items {"input_ids", "labels"} of `training.length` tokens, read in order. `rates`: unit-wise rates, None
-    for one rate. `output_dir` and `training.save_every`: where and how often to save; the newest whole checkpoint there
+    `dataset`: items {"input_ids", "labels"} of `training.length` tokens, read in order; with `training.packing`
+    documents "position_ids" too. `rates`: unit-wise rates, None for one rate. `output_dir` and `training.save_every`: where and how often to save; the newest whole checkpoint there
     of the same run (same settings, parameters, data and `fingerprint`) is gone on from, a damaged one is set aside, one
     of another run is removed. Killed and resumed equals unbroken: bit for bit on a processor, up to rounding on a GPU,
     where fused attention adds up its gradients in no fixed order. `on_progress` gets {"step", "steps", "loss", "rate",
@@ -102,7 +103,8 @@ def train(
     that was trained in shards is left in main memory.
 
     Raises DivergedError when a loss is not finite, be it of a step, at a refresh or of the trained model on its last
-    batch, ValueError when nothing trains or the dataset is too short.
+    batch, ValueError when nothing trains or the dataset is too short or lacks positions, InputError before the first
+    step for a model that cannot be trained as `training.packing` says.
     """
     steps, micro = training.steps, training.batch_size * training.accumulation
     trainable = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
@@ -110,6 +112,8 @@ def train(
         raise ValueError("no parameter of the model requires gradients")
     if len(dataset) < steps * micro:  # type: ignore[arg-type]
         raise ValueError(f"the dataset holds {len(dataset)} sequences; {steps * micro} are needed")  # type: ignore[arg-type]
+    if training.packing == "documents" and "position_ids" not in dataset[0]:
+        raise ValueError("training.packing: documents takes sequences with position_ids; the dataset has none")
     record = TrainRecord(steps, steps * training.tokens_per_step)
     identity = content_hash(
         {
@@ -131,6 +135,7 @@ def train(
     device = next(model.parameters()).device
     run = _Run(record, training, learning_rate, identity, seed, device)
     run.evaluate = evaluate
+    run.told = within_documents(model, training) if training.packing == "documents" else lambda inputs: inputs
     with left_as_found(model, masters), _folder(output_dir) as folder, _reported(on_progress, run, description):
         _update(run, model, dataset, rates, trainable, folder, found, saves=output_dir is not None)
         gc.collect()  # shards and optimizer state are in cycles, and must be gone before the model is whole again
@@ -170,7 +175,7 @@ def _update(
                 for name in ("forward", "_original_forward"):
                     vars(live).pop(name, None)
             run.record.refreshes = run.controller.ledger
-            del run.controller, run.measured, run.in_blocks
+            del run.controller, run.measured, run.in_blocks, run.told
 
 
 @contextmanager
@@ -249,6 +254,7 @@ class _Run:
     controller: RateController  # of the model as it trains, and no longer
     measured: Callable[[nn.Module], AbstractContextManager[nn.Module]]  # the same: what refreshes measure of it
     in_blocks: InBlocks  # the same: its loss without whole logits
+    told: Told  # the same: what a forward pass gets of a batch
 
     def __init__(
         self,
@@ -420,9 +426,9 @@ class _UnitTrainer(Trainer):
             self._created_lr_scheduler = True
         return self.lr_scheduler
 
-    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         with self.run.in_blocks():
-            return super().compute_loss(*args, **kwargs)
+            return super().compute_loss(model, self.run.told(inputs), *args, **kwargs)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss = super().training_step(*args, **kwargs)

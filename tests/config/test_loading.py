@@ -237,6 +237,7 @@ def test_every_problem_of_a_file_is_named_with_its_line(tmp_path):
         ("domain: medical\nname: x\n", 2, "unknown key 'name'"),
         ("domain: medical\ntraining: 5\n", 2, "expected keys with values"),
         ("domain: medical\npreset: lab\ntraining:\n  tokens: 5\n", 3, "less than one step"),
+        ("domain: medical\ntraining:\n  packing: document\n", 3, "did you mean 'documents'?"),
     ],
 )
 def test_a_mistake_in_a_suite_names_its_line(tmp_path, text, line, part):

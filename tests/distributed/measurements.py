@@ -28,9 +28,10 @@ ZERO = ("zero1", "zero2", "zero3") if find_spec("deepspeed") else ()
 
 
 class Sequences(torch.utils.data.Dataset):
-    """`count` sequences of random tokens that notes which were read."""
+    """`count` sequences of random tokens that notes which were read. `apart`: of one to five documents each."""
 
-    def __init__(self, count):
+    def __init__(self, count, apart=False):
+        self.apart = apart
         self.tokens = torch.from_numpy(np.random.default_rng(1).integers(0, 64, (count, LENGTH)))
         self.read = []
 
@@ -39,7 +40,11 @@ class Sequences(torch.utils.data.Dataset):
 
     def __getitem__(self, index):
         self.read.append(index)
-        return {"input_ids": self.tokens[index], "labels": self.tokens[index].clone()}
+        item = {"input_ids": self.tokens[index], "labels": self.tokens[index].clone()}
+        if self.apart:
+            item["position_ids"] = torch.arange(LENGTH) % (3 + index % 14)
+            item["labels"][item["position_ids"] == 0] = -100
+        return item
 
 
 def documents():
@@ -119,7 +124,7 @@ def training(method, folder=None, *, batch_size=4, accumulation=1, dtype=torch.f
     """What a training leaves: curve, ledger, trained weights, whether the frozen ones are as before, what was read."""
     model, names, rates = adapted(method, dtype)
     frozen = {name: p.detach().clone() for name, p in model.named_parameters() if name not in set(names)}
-    sequences = Sequences(STEPS * batch_size * accumulation)
+    sequences = Sequences(STEPS * batch_size * accumulation, apart=changes.get("packing") == "documents")
     settings = {"length": LENGTH, "batch_size": batch_size, "accumulation": accumulation, "log_every": 1, **changes}
     tokens = STEPS * LENGTH * batch_size * accumulation
     config = TrainingConfig(tokens=tokens, warmup=0.2, weight_decay=0.1, **settings)
@@ -198,6 +203,7 @@ def trainings(folder, strategy):
     }
     if strategy not in ZERO:
         found |= {"full": training("full", **spread), "bf16 adapters": training("adapters", **wide)}
+        found["documents"] = training("copies", batch_size=2, accumulation=4, packing="documents", **spread)
     return found
 
 

@@ -52,7 +52,14 @@ def _trained(found, strategy, what):
     return one["ddp"][what], first[strategy][what], second[strategy][what]
 
 
-@pytest.mark.parametrize(("strategy", "method"), _cases("copies", "adapters", "accumulated", without_zero="full"))
+@pytest.mark.parametrize(
+    ("strategy", "method"),
+    [
+        *_cases("copies", "adapters", "accumulated", without_zero="full"),
+        ("ddp", "documents"),  # of which batches hold unequal numbers of predictions
+        ("fsdp2", "documents"),
+    ],
+)
 def test_training_is_that_of_one_process(found, strategy, method):
     one, first, second = _trained(found, strategy, method)
     assert first["curve"] == second["curve"]
