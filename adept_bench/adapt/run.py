@@ -83,13 +83,17 @@ def adapt(
 
 
 def _check_edit(method: str, config: RunConfig, shape: Any) -> None:
-    """Raise InputError, before the base is measured, where shapes or packages show that adapters cannot be made."""
+    """Raise InputError, before the base is measured, where shapes or packages show that adapters cannot be made, or
+    where the model has not the layers that are asked for."""
     from adept_bench.methods.edits import LowRank
     from adept_bench.methods.registry import get
+    from adept_bench.probing.decoder import decoder
 
-    edit = get(method, config.options).edit
-    if isinstance(edit, LowRank):
-        edit.check(shape)
+    definition = get(method, config.options)
+    if isinstance(definition.edit, LowRank):
+        definition.edit.check(shape)
+    if definition.layers is not None:
+        definition.layers.check(len(decoder(shape).layers))
 
 
 def _run(
@@ -211,10 +215,9 @@ def _dtype(model: str, revision: str | None, trust_remote_code: bool) -> Literal
 def _auto(plan: Plan, method: Method, base: BaseMeasurements, budget: float, time_budget: float | None) -> Choice:
     """The layers of `--k auto`. Raises InputError where the method does not choose layers by importance."""
     from adept_bench.adapt.operations import time_share
-    from adept_bench.methods.choosing import Layers
 
-    chosen = getattr(method.edit, "layers", None) or getattr(method.train, "layers", None)
-    if not isinstance(chosen, Layers) or chosen.how not in ("importance", "domain-importance"):
+    chosen = method.layers
+    if chosen is None or chosen.how not in ("importance", "domain-importance"):
         raise InputError(
             f"--k: auto needs a method that chooses layers by importance, such as adept; got {method.name}"
         )

@@ -17,6 +17,7 @@ VARIANT_METHODS = (
 RESERVED_METHODS = ("tasl",)  # named by the contract, not implemented
 METHOD_NAMES = CORE_METHODS + VARIANT_METHODS
 DEFAULT_PRESET = "lab"
+LARGEST_SEED = 2**32 - 1  # numpy's generators take no larger one
 
 
 def check_methods(names: Iterable[str], where: str, variants: Iterable[str] = ()) -> list[str]:

@@ -20,10 +20,10 @@ from pydantic import (
     model_validator,
 )
 
-from adept_bench.config.names import CORE_METHODS, DEFAULT_PRESET
+from adept_bench.config.names import CORE_METHODS, DEFAULT_PRESET, LARGEST_SEED
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 
 
 def later(default: Any) -> Any:

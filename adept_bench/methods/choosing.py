@@ -22,6 +22,15 @@ class Layers:
     k: int
     listed: tuple[int, ...] | None = None
 
+    def check(self, layers: int) -> None:
+        """Raise InputError where k or a listed layer does not fit a model of so many layers; nothing is measured."""
+        if self.listed is not None:
+            _checked(self.listed, layers)
+        elif not 1 <= self.k <= layers:
+            raise InputError(
+                f"options.k: {self.k} layers asked for; expected 1 to {layers}, the model's number of layers"
+            )
+
     def choose(self, context: Context) -> list[int]:
         """Base layer indices, ascending. Raises InputError when k or a listed layer does not fit the model."""
         from adept_bench.models import selection

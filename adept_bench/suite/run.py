@@ -15,6 +15,7 @@ from adept_bench.errors import InputError
 from adept_bench.files import content_hash, write_whole
 from adept_bench.progress import reporter
 from adept_bench.suite.cell import WORK, Spec, checkpoints, config_hash, material, resolved, run_cell
+from adept_bench.suite.layers import check_layers
 from adept_bench.suite.rates import Asked, check_asked, differences, learning_rate, on_grid, rates_of, reservation
 from adept_bench.suite.trials import store_choice, without_diverged
 from adept_bench.suite.workers import Job, Outcome, default_jobs, run_jobs
@@ -57,8 +58,10 @@ def run_suite(
     check_methods(methods, "--methods", variants)
     check_asked(config, rates)
     check_processes(config, jobs)
-    from_main(lambda: check_inputs(config, seeds, jobs, results))
     plan = Cells(config, variants, results)
+    asked = [(plan.of(name), variants[name][1] if name in variants else config) for name in methods]
+    from_main(lambda: check_layers(asked))
+    from_main(lambda: check_inputs(config, seeds, jobs, results))
     for method in methods:
         if method in variants:
             with main_first():
@@ -301,7 +304,7 @@ def needed(spec: Spec) -> set[str]:
     from adept_bench.methods.registry import get
 
     method = get(spec.composition, spec.config.options)
-    chosen = getattr(method.edit, "layers", None) or getattr(method.train, "layers", None)
+    chosen = method.layers
     how = chosen.how if chosen is not None and chosen.listed is None else ""
     layers = {"importance": {"layers general"}, "highest": {"layers general"}, "domain-importance": {"layers domain"}}
     return layers.get(how, set()) | {f"units {corpus}" for corpus in method.rates.corpora}

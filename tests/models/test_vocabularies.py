@@ -77,3 +77,10 @@ def test_a_broken_or_larger_tokenizer_is_one_line(
     for theirs in ("line ", "Exception", "huggingface.co", "json_schema", "untagged enum", "object has no attribute"):
         assert theirs not in error
     assert not (tmp_path / "o").exists()
+
+
+def test_expand_copies_no_damaged_tokenizer(folder: Path, tmp_path: Path, capsys: Any) -> None:
+    (folder / "tokenizer.json").write_text('{"version":')
+    assert main(["expand", "--model", str(folder), "--layers", "1", "--output", str(tmp_path / "o"), "--quiet"]) == 2
+    assert "tokenizer.json:1: is damaged, no JSON" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
