@@ -72,8 +72,8 @@ def adapt_command(
         overrides=settings or (),
     )
     for line in lines(summary):
-        typer.echo(line)
-    typer.echo(f"model: {output}")
+        print(line)
+    print(f"model: {output}")
 
 
 def _k(value: str | None) -> int | str | None:

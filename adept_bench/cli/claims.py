@@ -12,6 +12,7 @@ import typer
 from adept_bench.cli.options import Debug, Quiet, ResultsOption
 from adept_bench.cli.show import Format
 from adept_bench.errors import InputError, unknown_name
+from adept_bench.stdout import print_json
 
 
 def claims_command(
@@ -26,7 +27,7 @@ def claims_command(
 ) -> None:
     """Each claim of the paper beside what the stored results show: estimate, 95% interval, verdict (docs/claims.md)."""
     text = _power(results, preset, format) if power else _verdicts(results, preset, format)
-    typer.echo(text.rstrip("\n"))
+    (print_json if format is Format.json else print)(text.rstrip("\n"))
 
 
 def _verdicts(results: Path, preset: str | None, format: Format) -> str:

@@ -101,10 +101,10 @@ PROVEN = {
 def _say(output: Path, exported: Exported) -> None:
     done = exported.expansion
     total = done.base_layers + len(done.copies)
-    typer.echo(f"{output}: {total} layers, {done.base_layers} of the base and {len(done.copies)} copies")
+    print(f"{output}: {total} layers, {done.base_layers} of the base and {len(done.copies)} copies")
     for source, copy in zip(done.sources, done.copies, strict=True):
-        typer.echo(f"  layer {copy} is a copy of base layer {source}")
-    typer.echo(f"certificate: {PROVEN[exported.kind]} (expansion.json)")
+        print(f"  layer {copy} is a copy of base layer {source}")
+    print(f"certificate: {PROVEN[exported.kind]} (expansion.json)")
 
 
 def _named_layers(layers: str | None, select: Select | None, k: int | None, corpus: str | None) -> list[int] | None:

@@ -34,8 +34,8 @@ def merge_command(
     for line in merge_checkpoints(
         folders, output, weights=shares, corpora=split_names(corpora) or [], trust_remote_code=trust_remote_code
     ):
-        typer.echo(line)
-    typer.echo(f"model: {output}")
+        print(line)
+    print(f"model: {output}")
 
 
 def _number(text: str) -> float:

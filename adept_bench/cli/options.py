@@ -14,16 +14,18 @@ import typer
 from adept_bench.config.names import LARGEST_SEED
 from adept_bench.errors import InputError, unknown_name
 from adept_bench.progress import for_terminal, use
+from adept_bench.stdout import print_json
 
 MOST = 10_000  # numbers that one option may give
 
 
 @dataclass
 class State:
-    """What `--quiet` and `--debug` said, before the command or after it."""
+    """What `--quiet` and `--debug` said, before the command or after it, and the command."""
 
     quiet: bool = False
     debug: bool = False
+    command: str | None = None
 
 
 state = State()
@@ -215,7 +217,7 @@ def write_json_result(value: object, output: Path | None) -> None:
     from adept_bench.progress import reporter
 
     if output is None:
-        print(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False))
+        print_json(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False))
         return
     try:
         write_json(output, value)
