@@ -10,9 +10,10 @@ from contextlib import suppress
 import typer
 
 from adept_bench import signals, stdout
-from adept_bench.distributed.failures import leave
+from adept_bench.distributed.failures import KEPT, leave
 from adept_bench.distributed.group import group, launched, stop
 from adept_bench.errors import InputError
+from adept_bench.files import not_written
 from adept_bench.shortage import OutOfMemory
 
 FAILED, BAD_INPUT = 1, 2
@@ -92,7 +93,7 @@ def _interrupted(received: signals.Received) -> int:
     except (ImportError, KeyboardInterrupt):  # so early that the commands are not there yet
         command = None
     if command in RESUMED:
-        then = "what is finished is kept, and the same command goes on from there"
+        then = KEPT
     else:
         then = "nothing is left half-written, and the same command begins again"
     _say(f"{command or 'adept-bench'}: interrupted by {received.name}; {then}")
@@ -117,6 +118,9 @@ def _explain(error: Exception) -> int:
         message = " ".join(str(error.format_message()).split()).replace("Value error, ", "")
         where = getattr(getattr(error, "ctx", None), "command_path", "adept-bench")
         line, code = f"{where}: {message}" if message else "", BAD_INPUT  # empty: the help was printed instead
+    elif why := not_written(error):
+        name = getattr(error, "filename", None)
+        line, code = f"adept-bench: cannot write{f' {name}' if name else ''}: {why}", BAD_INPUT
     elif isinstance(error, OutOfMemory):
         line, code = f"adept-bench: {error}", FAILED
     else:

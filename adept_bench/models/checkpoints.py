@@ -16,9 +16,9 @@ from adept_bench.errors import InputError, unknown_name
 from adept_bench.files import cache_root, content_hash, file_hash, write_json
 from adept_bench.hub import reason
 from adept_bench.models import ggufs
-from adept_bench.models.anatomy import decoder_layers, text_config
+from adept_bench.models.anatomy import decoder_layers
 from adept_bench.models.contents import ADAPTER, check_json, check_one_reading, stored_config
-from adept_bench.models.declared import declared_config, where_from
+from adept_bench.models.declared import check_special_ids, declared_config, embedding_rows, where_from
 from adept_bench.models.misfits import refuse_misfits, refuse_not_finite
 from adept_bench.models.onhub import on_hub
 from adept_bench.models.places import local_folder
@@ -68,6 +68,7 @@ def load_model(
         check_readable(folder, source, option)
     else:
         _check_hub(source, where, option)
+    check_special_ids(source, revision, trust_remote_code, option)
     arguments: dict[str, Any] = {"attn_implementation": attn_implementation} if attn_implementation else {}
     place = _place(device)
     if place.type != "cpu":
@@ -143,14 +144,13 @@ def load_tokenizer(
     if folder is not None:
         check_json(folder, ["tokenizer.json", "tokenizer_config.json"], option)
     where = where_from(source, folder, revision, option)
+    check_special_ids(source, revision, trust_remote_code, option)
     with _readable_errors(source, option, "a tokenizer"), quiet_transformers():
         tokenizer: Any = AutoTokenizer.from_pretrained(
             str(folder or source), trust_remote_code=trust_remote_code, **where
         )
     refuse_unusable(tokenizer, source, option)
-    config = declared_config(source, revision, trust_remote_code, option)
-    rows = getattr(text_config(config), "vocab_size", None)
-    if isinstance(rows, int) and rows:
+    if rows := embedding_rows(declared_config(source, revision, trust_remote_code, option)):
         refuse_ids_beyond(tokenizer, rows, source, option)
     if ensure_pad and tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token or tokenizer.convert_ids_to_tokens(0)

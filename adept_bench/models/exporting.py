@@ -24,7 +24,7 @@ from adept_bench.models.checkpoints import (
     quiet_transformers,
 )
 from adept_bench.models.contents import check_json, stored_config
-from adept_bench.models.declared import declared_layers
+from adept_bench.models.declared import check_special_ids, declared_layers
 from adept_bench.models.expansion import Expansion, expand, plan_expansion
 from adept_bench.models.fetching import local_files
 from adept_bench.models.fit import Beside, check_fit, read_config, write_beside
@@ -110,6 +110,7 @@ def expand_checkpoint(
     output = free_output(output)
     base = _Base(source, revision, dtype, device, trust_remote_code)
     _check_options(base, certify)
+    check_special_ids(source, revision, trust_remote_code)
     if known := declared_layers(source, revision, trust_remote_code):  # before weights are fetched or converted
         _check_layers(layers, known)
     folder = local_files(source, revision)

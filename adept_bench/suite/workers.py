@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 from adept_bench.distributed.failures import end, met_by_all
 from adept_bench.distributed.group import group, launched
 from adept_bench.errors import InputError
+from adept_bench.models.folders import NoRoom
 from adept_bench.progress import Silent, Task, reporter, use
 from adept_bench.signals import TERMINATED
 
@@ -45,13 +46,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: a value, or the error (one line) and its traceback. `refused`: it was an InputError."""
+    """What became of a job: a value, or the error (one line) and its traceback.
+
+    refused: it was an InputError. final: one that every other job would meet, too (`folders.NoRoom`).
+    """
 
     job: Job
     value: Any = None
     error: str | None = None
     trace: str = ""
     refused: bool = False
+    final: bool = False
 
 
 def default_jobs(cells: int) -> int:
@@ -217,7 +222,7 @@ def _attempt(job: Job) -> Outcome:
     try:
         return Outcome(job, job.function(**job.arguments))
     except InputError as error:
-        outcome = Outcome(job, error=str(error), refused=True)
+        outcome = Outcome(job, error=str(error), refused=True, final=isinstance(error, NoRoom))
     except Exception as error:
         outcome = _failed(job, error)
     except _Asked:  # all that the job held is let go of; the pool would make an outcome of this and keep the process
