@@ -158,7 +158,7 @@ def _plan(
     from adept_bench.suite.machine import device
 
     tokenizer = load_tokenizer(source.source, revision=source.revision, trust_remote_code=source.trust_remote_code)
-    tokens = estimated_tokens(tokenizer, corpus)
+    tokens = estimated_tokens(tokenizer, corpus, as_text="data.special_tokens=text" in overrides)
     return make_plan(
         method,
         shape,
@@ -192,13 +192,21 @@ def _shape(source: ModelConfig) -> Any:
         )
 
 
-def estimated_tokens(tokenizer: Any, corpus: str) -> int:
-    """About how many tokens the corpus has: those of a sample, scaled by characters."""
+def estimated_tokens(tokenizer: Any, corpus: str, as_text: bool = False) -> int:
+    """About how many tokens the corpus has: those of a sample, scaled by characters.
+
+    `as_text`: special tokens that stand in it are characters like others. The log says where there are any.
+    """
+    from adept_bench.corpora import specials
     from adept_bench.corpora.large import open_corpus
 
-    found = open_corpus(corpus, option="--corpus", load_tokenizer=lambda: tokenizer)
+    reader = specials.as_text(tokenizer) if as_text else tokenizer
+    found = open_corpus(corpus, option="--corpus", load_tokenizer=lambda: reader)
     sample = found.sample(SAMPLE).texts
-    counted = sum(len(tokenizer(text, verbose=False).input_ids) for text in sample)
+    counted = sum(len(reader(text, verbose=False).input_ids) for text in sample)
+    if literal := specials.literal(reader, sample):
+        where = f"{corpus}, of {len(sample)} documents whose tokens are counted"
+        reporter().log(specials.said(where, literal, "text" if as_text else "token"))
     return int(counted * found.describe()["characters"] / max(1, sum(map(len, sample))))
 
 
