@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import families
 import pytest
 import torch
+from builders import from_sizes
 from transformers import Qwen3ForCausalLM
 
 from adept_bench.errors import InputError
@@ -171,6 +173,21 @@ def test_the_predicted_peak_is_within_a_quarter_of_a_real_step(planning, live_by
         train(edit.model, RandomTokens(512, 64, 8), training=config.training, learning_rate=1e-4)
     predicted = planning.estimate(name, config, shape).peak
     assert predicted == pytest.approx(live.peak, rel=0.25)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_so_is_that_of_a_model_with_experts(planning, live_bytes, precision):
+    kind, options = families.FAMILIES["mixtral"]
+    dtype = "bfloat16" if precision == "bf16" else "float32"
+    training = {"tokens": 512, "length": 64, "batch_size": 4, "precision": precision}
+    config = planning.config(training=training, model={"dtype": dtype})
+    model = from_sizes(kind, **families.COMMON, **options).to(getattr(torch, dtype))
+    live = live_bytes()
+    for parameter in model.parameters():
+        live.note(parameter)
+    with live:
+        train(model, RandomTokens(96, 64, 8), training=config.training, learning_rate=1e-4)
+    assert planning.estimate("full", config, model.config).peak == pytest.approx(live.peak, rel=0.1)
 
 
 def test_the_ladder_goes_from_what_changes_nothing_to_more_devices(planning):
