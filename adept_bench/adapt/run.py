@@ -12,7 +12,8 @@ from adept_bench.adapt.output import stored_dtype, write_adapted
 from adept_bench.adapt.plan import BUDGET, Plan, affordable, check_probe_corpus, make_plan, with_layers
 from adept_bench.config.schema import MethodOptions, ModelConfig, RunConfig
 from adept_bench.errors import InputError
-from adept_bench.models.folders import check_room, free_output, writing
+from adept_bench.models.folders import check_room, writing
+from adept_bench.outputs import check_new_folder
 from adept_bench.progress import reporter
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def adapt(
     from adept_bench.suite.cell import Spec
     from adept_bench.training.optimizers import check_hardware
 
-    output = free_output(output)
+    output = check_new_folder(output, filter(None, (model, corpus, probe_corpus)))
     if not 0 < budget < 1:
         raise InputError(f"--budget: {budget} is not a share; expected a number between 0 and 1 such as {BUDGET}")
     definition = get(method, MethodOptions(), "--method")
@@ -71,7 +72,7 @@ def adapt(
     shape = _shape(source)
     plan = _plan(definition, source, shape, corpus, probe_corpus, k, budget, learning_rate, overrides)
     check_hardware(plan.config)
-    _check_edit(method, plan.config, shape)
+    _check_edit(method, plan.config, shape, seed)
     base = BaseMeasurements(Spec(plan.config, method, seed, None).inputs, work / "base")
     choice = None
     if k == "auto":
@@ -82,18 +83,31 @@ def adapt(
         return _run(spec, plan, choice, output, work, beside, general=probe_corpus is not None)
 
 
-def _check_edit(method: str, config: RunConfig, shape: Any) -> None:
-    """Raise InputError, before the base is measured, where shapes or packages show that adapters cannot be made, or
-    where the model has not the layers that are asked for."""
-    from adept_bench.methods.edits import LowRank
+def _check_edit(method: str, config: RunConfig, shape: Any, seed: int) -> None:
+    """Raise InputError, before the base is measured, where shapes, packages or a small model of the family show that
+    adapters or copies of layers cannot be made, or where the model has not the layers that are asked for."""
+    from adept_bench.methods.edits import CopyAfter, LowRank
     from adept_bench.methods.registry import get
-    from adept_bench.probing.decoder import decoder
+    from adept_bench.models.anatomy import decoder_layers
+    from adept_bench.models.expandable import check_expandable
 
     definition = get(method, config.options)
-    if isinstance(definition.edit, LowRank):
-        definition.edit.check(shape)
+    edit = definition.edit
+    if isinstance(edit, LowRank):
+        edit.check(shape)
+    depth = len(decoder_layers(shape)[1])
     if definition.layers is not None:
-        definition.layers.check(len(decoder(shape).layers))
+        definition.layers.check(depth)
+    if not isinstance(edit, CopyAfter):
+        return
+    try:
+        layers = None if edit.layers.measures else edit.layers.choose_by_depth(depth, seed)
+        check_expandable(shape, layers, config.model.trust_remote_code)
+    except InputError as error:
+        raise InputError(
+            f"--method: {method} inserts copies of layers, and {config.model.source} takes none: {error}; expected a "
+            "method without copies, such as full, frozen or lora"
+        ) from None
 
 
 def _run(

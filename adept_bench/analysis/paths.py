@@ -48,6 +48,9 @@ class Path:
     """By seed: the base's cell, then one a rate."""
     notes: tuple[str, ...] = ()
     """Seeds that are left out, and why."""
+    had: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    """By seed, the rates it really has, where that is not all (`parts`): another rate's place is taken by the point
+    below it, which changes no line."""
     read: dict[tuple[object, ...], Coordinate] = field(default_factory=dict, compare=False, repr=False)
     """Its coordinates as far as they have been read: one path is compared with many others."""
 
@@ -56,26 +59,44 @@ class Path:
         return [cell for seed in seeds for cell in self.cells[seed]]
 
 
-def path_of(cells: Sequence[Cell], method: str) -> Path:
+def path_of(cells: Sequence[Cell], method: str, *, parts: bool = False) -> Path:
     """The path of `method` among the cells of one (preset, suite), whose `vanilla` cells are the bases.
 
-    Seeds without a base or without one of the rates are left out with a note. Raises InputError where there are fewer
-    than two rates, two cells of one seed and rate, no seed that is whole, or cells that may not be compared.
+    Seeds without a base or without one of the rates are left out with a note; with `parts` those with some of the rates
+    stay. Raises InputError where there are fewer than two rates, two cells of one seed and rate, no seed that is whole,
+    or cells that may not be compared.
     """
     bases = {cell.seed: cell for cell in cells if cell.method == BASE}
     found = _by_seed_and_rate([cell for cell in cells if cell.method == method])
     rates = tuple(sorted({rate for mine in found.values() for rate in mine}))
     if len(rates) < 2:
-        had = ", ".join(f"{rate:g}" for rate in rates) or "none"
-        raise InputError(f"{method}: a path has two or more learning rates, here {had}; `run --rates all` makes them")
+        here = ", ".join(f"{rate:g}" for rate in rates) or "none"
+        raise InputError(f"{method}: a path has two or more learning rates, here {here}; `run --rates all` makes them")
     lacking = {seed: _lacking(mine, rates, seed in bases) for seed, mine in sorted(found.items())}
     whole = [seed for seed, missing in lacking.items() if not missing]
-    notes = tuple(f"{method}: seed {seed} left out, no cell of {what}" for seed, what in lacking.items() if what)
+    kept_in_part = {seed for seed in found if parts and seed in bases}
+    notes = tuple(
+        f"{method}: seed {seed} left out, no cell of {what}"
+        for seed, what in lacking.items()
+        if what and seed not in kept_in_part
+    )
     if not whole:
-        raise InputError(f"{method}: no seed has the base and all {len(rates)} rates; {notes[0]}")
-    path = Path(method, rates, {seed: (bases[seed], *(found[seed][rate] for rate in rates)) for seed in whole}, notes)
+        lacks = "; ".join(f"seed {seed} has no cell of {what}" for seed, what in lacking.items())
+        raise InputError(f"{method}: no seed has the base and all {len(rates)} rates; {lacks}")
+    points = {seed: (bases[seed], *(found[seed][rate] for rate in rates)) for seed in whole}
+    had = {seed: tuple(sorted(found[seed])) for seed in kept_in_part - points.keys()}
+    points |= {seed: _filled(bases[seed], found[seed], rates) for seed in had}
+    path = Path(method, rates, dict(sorted(points.items())), notes, had)
     _check(path)
     return path
+
+
+def _filled(base: Cell, found: dict[float, Cell], rates: Sequence[float]) -> tuple[Cell, ...]:
+    """A point a rate; where there is none the one below it."""
+    points = [base]
+    for rate in rates:
+        points.append(found.get(rate, points[-1]))
+    return tuple(points)
 
 
 def _by_seed_and_rate(cells: Sequence[Cell]) -> dict[int, dict[float, Cell]]:

@@ -19,7 +19,8 @@ class Whole(dict[str, Sequence[Cell]]):
 
     def __init__(self, cells: Sides) -> None:
         super().__init__(cells)
-        self.paths: dict[str, Path] = {}
+        self.paths: dict[tuple[str, bool], Path] = {}
+        """By method, and whether seeds that have only some rates belong to it."""
 
 
 def side(sides: Sides, method: str) -> tuple[Cell, ...]:

@@ -54,13 +54,13 @@ def _verdicts(results: Path, preset: str | None, format: Format) -> str:
 
 def _power(results: Path, preset: str | None, format: Format) -> str:
     """Of stored results as far as there are any; without them, or of a preset that has none, of assumptions."""
-    from adept_bench.config.experiments import list_presets
+    from adept_bench.config.experiments import preset_names
     from adept_bench.results.store import Store
 
     cells = Store(results).load_all(preset, paths=True) if results.is_dir() else []
     presets = sorted({cell.preset for cell in cells}) or [preset or "a preset without results"]
-    if preset is not None and not cells and preset not in list_presets():
-        raise unknown_name("--preset", "preset", preset, list_presets())
+    if preset is not None and not cells and preset not in preset_names():
+        raise unknown_name("--preset", "preset", preset, preset_names())
 
     from adept_bench.claims import plan_power, power_as_json, power_as_markdown, power_as_text
 

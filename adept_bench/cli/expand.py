@@ -12,6 +12,7 @@ import typer
 from adept_bench.cli.options import ModelOption, RevisionOption, split_integers
 from adept_bench.config.names import LARGEST_SEED
 from adept_bench.errors import InputError
+from adept_bench.outputs import check_new_folder
 
 if TYPE_CHECKING:
     from adept_bench.models.exporting import Choice, Exported
@@ -75,10 +76,9 @@ def expand_command(
 
     use(for_terminal(quiet))
     named = _named_layers(layers, select, k, corpus)
+    check_new_folder(output, filter(None, (model, corpus)))
     from adept_bench.models.exporting import expand_checkpoint
-    from adept_bench.models.folders import free_output
 
-    free_output(output)
     done = expand_checkpoint(
         model,
         output,

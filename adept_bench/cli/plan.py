@@ -21,12 +21,11 @@ from adept_bench.cli.options import (
     SeedsOption,
     SetOption,
     SuiteOption,
-    check_folder,
     split_integers,
     split_names,
 )
 from adept_bench.cli.show import Format
-from adept_bench.cluster.slurm import Runs, options_from, write_slurm
+from adept_bench.cluster.slurm import Runs, check_slurm, options_from, write_slurm
 from adept_bench.errors import InputError
 from adept_bench.progress import reporter
 from adept_bench.stdout import print_json
@@ -73,6 +72,9 @@ def plan_command(
             "--slurm-set", help="Such as time=12:00:00, partition=P, gpus=4, select_lr=true.", metavar="KEY=VALUE"
         ),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --slurm: replace files that this command did not write.")
+    ] = False,
     rates: RatesOption = "chosen",
     results: ResultsOption = Path("results"),
     settings: SetOption = None,
@@ -99,7 +101,7 @@ def plan_command(
     if slurm_set and slurm is None:
         raise InputError("--slurm-set: expected --slurm DIR too, which says where the jobs go")
     if slurm is not None:
-        check_folder("--slurm", slurm)
+        check_slurm(slurm, force)
     jobs = options_from(slurm_set or (), gpus=devices) if slurm is not None else None
     config = resolve(loaded, on, model=model, overrides=settings or ())
     variants = {
@@ -150,7 +152,7 @@ def plan_command(
     _print(plan, tables(plan), notes(plan), format)
     if slurm is not None:
         runs = Runs(suite, names, numbers, results, preset, model, settings or (), config.selection.seed, rates_of)
-        submit = write_slurm(runs, slurm, jobs)[-1]
+        submit = write_slurm(runs, slurm, jobs, force)[-1]
         reporter().log(f"wrote the jobs of {plan['totals']['cells']} cells; `bash {submit}` submits them")
 
 

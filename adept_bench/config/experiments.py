@@ -36,6 +36,11 @@ def list_suites() -> dict[str, str]:
     return {path.stem: load_suite(str(path)).description for path in _shipped("suites").values()}
 
 
+def preset_names() -> list[str]:
+    """The shipped presets, in alphabetical order."""
+    return list(_shipped("presets"))
+
+
 def list_presets() -> dict[str, str]:
     """Description by name of the shipped presets, in alphabetical order."""
     return {path.stem: load_preset(str(path)).description for path in _shipped("presets").values()}
@@ -63,6 +68,7 @@ def load_preset(name_or_path: str) -> Preset:
     grids = preset.selection.method_grids
     if grids:
         check_methods(grids, place(lines, ("selection", "method_grids"), str(path)))
+    _check_declared(preset, path)
     return preset
 
 
@@ -147,6 +153,23 @@ def _check_variants(loaded: Suite | Preset, path: Path) -> None:
         check_methods([variant.of], place(lines, ("variants", name, "of"), str(path)))
         inner = {at[2:]: line for at, line in lines.items() if at[:2] == ("variants", name)}
         _check_part(variant.sections(), inner, path)
+
+
+def _check_declared(preset: Preset, path: Path) -> None:
+    """Its suite exists; so do its methods, or they are variants of preset or suite."""
+    declared = preset.declared
+    if declared is None:
+        return
+    lines = preset._lines
+    suite = _find(declared.suite, "suites", place(lines, ("declared", "suite"), str(path)), "suite")
+    variants = {**load_suite(str(suite)).variants, **preset.variants}
+    named = {"method": [declared.method], "references": declared.references, "also": declared.also}
+    for key, names in named.items():
+        if names:
+            check_methods(names, place(lines, ("declared", key), str(path)), variants)
+    if declared.method in declared.references:
+        where = place(lines, ("declared", "references"), str(path))
+        raise InputError(f"{where}: {declared.method} is compared with itself; expected other methods")
 
 
 def _check_part(sections: dict[str, Any], lines: Lines, path: Path) -> None:

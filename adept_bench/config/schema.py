@@ -468,6 +468,39 @@ class SuiteVariant(Section):
         return {name: part for name, part in parts.items() if part}
 
 
+class AssumedSpread(Section):
+    """Of a difference of two methods, for a calculation of power before there are results."""
+
+    seed_sd: Annotated[float, Field(ge=0)]
+    """Standard deviation over seeds. No default."""
+    item_error: Annotated[float, Field(ge=0)]
+    """Standard error from items or documents alone. No default."""
+    items: PositiveInt
+    """How many there are. No default."""
+
+
+class Declared(Section):
+    """What was settled before a preset's first cell was run: its primary claims, in place of the ledger's.
+
+    Each says that `method` keeps more than one of `references` where both have learned as much (docs/acquisition.md).
+    """
+
+    suite: str
+    """The suite whose cells they are judged on. No default."""
+    by: Literal["accuracy", "statement", "loss"]
+    """What learning and keeping are measured in. No default."""
+    level: Annotated[float, Field(gt=0, lt=1)]
+    """Where: the share of the way from the base to full CPT's best acquisition. No default."""
+    method: str = "adept"
+    """The method. Default adept."""
+    references: Annotated[list[str], Field(min_length=1)]
+    """What it is compared with, a claim each. No default."""
+    also: list[str] = []
+    """Methods for which the claims are told too, as secondary ones. Default: none."""
+    assumed: AssumedSpread
+    """Spread of such a difference, for `claims --power` before there are results. No default."""
+
+
 class Preset(Section):
     """A file of experiments/presets: base model, corpora and budget."""
 
@@ -497,6 +530,8 @@ class Preset(Section):
     """How the learning rate is chosen."""
     variants: dict[str, SuiteVariant] = {}
     """Variants that its suites may list, over a suite's own of the same name. Default: none."""
+    declared: Declared | None = None
+    """Its primary claims, settled before its first cell. Default: the ledger's."""
     _lines: dict[tuple[str | int, ...], str] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")

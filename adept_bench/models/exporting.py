@@ -28,12 +28,13 @@ from adept_bench.models.declared import check_special_ids, declared_layers
 from adept_bench.models.expansion import Expansion, expand, plan_expansion
 from adept_bench.models.fetching import local_files
 from adept_bench.models.fit import Beside, check_fit, read_config, write_beside
-from adept_bench.models.folders import check_room, expansion_record, free_output, new_folder
+from adept_bench.models.folders import check_room, expansion_record, new_folder
 from adept_bench.models.onelayer import NotStreamable
 from adept_bench.models.places import details, on_hub_only
 from adept_bench.models.quantised import CARRIED, quant_method, refuse_quantised
 from adept_bench.models.sharded import copy_files, expand_files
 from adept_bench.models.tensorfiles import Checkpoint
+from adept_bench.outputs import check_new_folder
 from adept_bench.progress import reporter
 
 CERTIFY = ("auto", "logits", "tensors")
@@ -104,10 +105,10 @@ def expand_checkpoint(
     expanded layer by layer and fits; else tensors.
 
     The folder holds the model, tokenizer, generation configuration, expansion.json (base and its hash, layers, copies,
-    selection, certificate and its kind) and README.md. Raises InputError for bad input, an output that is not empty,
-    and an expansion that is not function-preserving; nothing is left behind then.
+    selection, certificate and its kind) and README.md. Raises InputError for bad input, an output that is not empty or
+    not apart from the base, and an expansion that is not function-preserving; nothing is left behind then.
     """
-    output = free_output(output)
+    output = check_new_folder(output, [source])
     base = _Base(source, revision, dtype, device, trust_remote_code)
     _check_options(base, certify)
     check_special_ids(source, revision, trust_remote_code)

@@ -177,6 +177,11 @@ def digest(stored: Stored) -> str:
     return hasher.hexdigest()
 
 
+def same_bytes(one: Stored, other: Stored) -> bool:
+    """Whether two tensors hold the same bytes; what comes after the first piece that differs is not read."""
+    return one.size == other.size and all(mine == theirs for mine, theirs in zip(pieces(one), pieces(other)))
+
+
 def is_filled(stored: Stored, pattern: bytes) -> bool:
     """Whether the tensor is `pattern` over and over."""
     block = pattern * (PIECE // len(pattern))

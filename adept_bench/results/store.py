@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from adept_bench.errors import InputError
-from adept_bench.files import write_whole
+from adept_bench.files import log_aside, write_whole
 from adept_bench.progress import reporter
 from adept_bench.results.compact import compact_training, dumps, rounded
 from adept_bench.results.schema import SCHEMA_VERSION, Cell, cell_stem
@@ -111,8 +111,7 @@ class Store:
         except AbsentError:
             return None
         except DamagedError as reason:
-            aside = _set_aside(path)
-            reporter().log(f"{reason}; " + (f"moved to {aside}" if aside else "already moved aside"))
+            log_aside(path, reason)
             return None
         if config_hash is not None and cell.config_hash != config_hash:
             raise InputError(
@@ -183,16 +182,6 @@ def _uncollected() -> Iterator[None]:
 
 def _with_rate(cell: Cell, learning_rate: dict[str, Any]) -> dict[str, Any]:
     return {**cell.model_dump(mode="json"), "learning_rate": learning_rate}
-
-
-def _set_aside(path: Path) -> Path | None:
-    number = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
-        number += 1
-    try:
-        return path.rename(aside)
-    except FileNotFoundError:  # another worker was faster
-        return None
 
 
 def _damage(text: str, error: ValidationError) -> str:

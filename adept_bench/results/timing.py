@@ -60,16 +60,16 @@ def device_folder(device: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-") or "device"
 
 
-def timing_path(root: Path, timing: Timing) -> Path:
+def timing_path(root: Path, device: str, shape: str, method: str) -> Path:
     """Where the timing's file is or would be."""
-    return root / FOLDER / device_folder(timing.device) / f"{timing.shape}-{timing.method}.json"
+    return root / FOLDER / device_folder(device) / f"{shape}-{method}.json"
 
 
 def write_timing(root: Path, values: dict[str, Any]) -> Path:
     """Validate and write a timing whole; returns the file. Raises ValueError where it does not fit the schema."""
     content = {"schema_version": TIMING_VERSION, **values}
     timing = Timing.model_validate_json(json.dumps(content, allow_nan=False))
-    path = timing_path(root, timing)
+    path = timing_path(root, timing.device, timing.shape, timing.method)
     write_json(path, timing.model_dump(mode="json"))
     return path
 

@@ -17,6 +17,7 @@ from adept_bench.files import content_hash, write_whole
 from adept_bench.models.folders import writing
 from adept_bench.progress import reporter
 from adept_bench.suite.cell import WORK, Spec, checkpoints, config_hash, material, resolved, run_cell
+from adept_bench.suite.evidence import evidence, evidence_path
 from adept_bench.suite.layers import check_layers
 from adept_bench.suite.rates import Asked, check_asked, differences, learning_rate, on_grid, rates_of, reservation
 from adept_bench.suite.trials import store_choice, without_diverged
@@ -71,6 +72,7 @@ def run_suite(
     trained = [method for method in methods if plan.of(method) != UNTRAINED]
     movable = select_lr or rates != "chosen"
     if select_lr and trained:
+        from_main(lambda: evidence(evidence_path(results, config), replaced=True))  # a damaged one must not stop this
         tried_seeds = seeds if rates == "all" else [config.selection.seed]
         if not force:  # a refusal must come before the work, not after
             from_main(lambda: _refuse_others(plan.at(methods, seeds, "chosen"), results, movable=True))

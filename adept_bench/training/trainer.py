@@ -33,11 +33,11 @@ from adept_bench.training.optimizers import make_optimizer
 from adept_bench.training.schedule import schedule_factor
 from adept_bench.training.state import left_as_found
 from adept_bench.training.units import BoundRates, RateController
+from adept_bench.training.wholeness import SCHEDULER, loading
 
 if TYPE_CHECKING:
     from adept_bench.config.schema import TrainingConfig
 
-SCHEDULER_NAME = "scheduler.pt"  # as the Trainer calls it
 OnProgress = Callable[[dict[str, Any]], None]
 Evaluate = Callable[[nn.Module], dict[str, Any]]
 
@@ -90,12 +90,13 @@ def train(
     """Train the parameters of `model` that require gradients, in place, for `training.steps` updates.
 
     `dataset`: items {"input_ids", "labels"} of `training.length` tokens, read in order. `rates`: unit-wise rates, None
-    for one rate. `output_dir` and `training.save_every`: where and how often to save; a complete checkpoint there of
-    the same run (same settings, parameters, data and `fingerprint`) is gone on from, another one is removed. Killed and
-    resumed equals unbroken: bit for bit on a processor, up to rounding on a GPU, where fused attention adds up its
-    gradients in no fixed order. `on_progress` gets {"step", "steps", "loss", "rate", "tokens/s"}
-    every `log_every` steps; without it the reporter in force shows them. `evaluate` is given the model after every
-    `training.evaluate_every` updates but the last, must leave it as it was, and its dict becomes a point of `path`.
+    for one rate. `output_dir` and `training.save_every`: where and how often to save; the newest whole checkpoint there
+    of the same run (same settings, parameters, data and `fingerprint`) is gone on from, a damaged one is set aside, one
+    of another run is removed. Killed and resumed equals unbroken: bit for bit on a processor, up to rounding on a GPU,
+    where fused attention adds up its gradients in no fixed order. `on_progress` gets {"step", "steps", "loss", "rate",
+    "tokens/s"} every `log_every` steps; without it the reporter in force shows them. `evaluate` is given the model
+    after every `training.evaluate_every` updates but the last, must leave it as it was, and its dict becomes a point of
+    `path`.
     Training runs where the model is. Trainable
     weights of 16 bits are float32 while they train; with precision fp32 so are the frozen ones. After an error a model
     that was trained in shards is left in main memory.
@@ -205,11 +206,11 @@ def _found(output_dir: Path | None, identity: str) -> tuple[Path, dict[str, Any]
     """The checkpoint to go on from; one of another run is removed, since its steps would be mixed with ours."""
     if output_dir is None:
         return None
-    found = checkpoints.latest(output_dir)
-    if found is not None and found[1].get("identity") != identity:
+    found = checkpoints.latest_whole(output_dir)
+    if found is not None and found[1]["identity"] != identity:
         reporter().log(f"{found[0]}: a checkpoint of other settings; training starts anew")
         found = None
-    checkpoints.clear(output_dir, keep=found[0] if found else None)
+    checkpoints.clear(output_dir, keep=checkpoints.newest(output_dir) if found else ())
     return found
 
 
@@ -429,7 +430,9 @@ class _UnitTrainer(Trainer):
         return loss
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        checkpoints.save_trainable(self.trained, Path(output_dir or str(self.args.output_dir)))
+        folder = Path(output_dir or str(self.args.output_dir))
+        checkpoints.make_room(folder.parent)
+        checkpoints.save_trainable(self.trained, folder)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if self.run.strategy in (ONE, DDP):
@@ -439,19 +442,27 @@ class _UnitTrainer(Trainer):
         assert self.lr_scheduler is not None
         checkpoints.save_optimizer(self.optimizer, Path(output_dir))
         if self.args.should_save:
-            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if self.run.strategy in (ONE, DDP) or checkpoint is None:
-            super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is None:
             return
-        assert self.optimizer is not None
-        assert self.lr_scheduler is not None
-        checkpoints.load_optimizer(self.optimizer, Path(checkpoint))
-        self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True))
+        with loading(Path(checkpoint)):
+            if self.run.strategy in (ONE, DDP):
+                super()._load_optimizer_and_scheduler(checkpoint)
+                return
+            assert self.optimizer is not None
+            assert self.lr_scheduler is not None
+            checkpoints.load_optimizer(self.optimizer, Path(checkpoint))
+            self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER, weights_only=True))
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with loading(Path(checkpoint or ".")):
+            super()._load_rng_state(checkpoint)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        checkpoints.load_trainable(model or self.trained, Path(resume_from_checkpoint))
+        with loading(Path(resume_from_checkpoint)):
+            checkpoints.load_trainable(model or self.trained, Path(resume_from_checkpoint))
 
 
 def enable_checkpointing(model: Any) -> None:

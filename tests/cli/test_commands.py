@@ -15,6 +15,7 @@ import pytest
 from adept_bench.__main__ import main
 from adept_bench.cli.options import check_output, split_integers, write_json_result
 from adept_bench.errors import InputError
+from adept_bench.outputs import UNITS, FileOutput
 
 HEAVY = ("torch", "transformers", "lm_eval", "datasets", "matplotlib", "numpy", "scipy", "yaml", "rich")
 HELPS = [
@@ -288,10 +289,10 @@ def test_a_seed_that_no_generator_takes_is_refused_at_once(command, capsys, tmp_
 def test_json_goes_to_stdout_or_whole_to_a_file(tmp_path, capsys):
     write_json_result({"b": 1, "a": "é"}, None)
     assert capsys.readouterr().out == '{\n "a": "é",\n "b": 1\n}\n'
-    write_json_result({"b": 1}, tmp_path / "new" / "o.json")
+    write_json_result({"b": 1}, FileOutput(tmp_path / "new" / "o.json", UNITS))
     assert json.loads((tmp_path / "new" / "o.json").read_text()) == {"b": 1}
     with pytest.raises(InputError, match="--output"):
-        write_json_result({}, tmp_path)
+        write_json_result({}, FileOutput(tmp_path, UNITS))
 
 
 # /proc is a folder that nobody can write a file to
@@ -321,6 +322,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(command, ou
 
 def test_a_checked_output_leaves_no_trace(tmp_path):
     (tmp_path / "o.json").write_text("kept")
-    check_output(tmp_path / "o.json")
-    check_output(None)
+    check_output(tmp_path / "o.json", UNITS, force=True)
+    check_output(tmp_path / "new.json", UNITS)
+    assert check_output(None, UNITS) is None
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("o.json", "kept")]

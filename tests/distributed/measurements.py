@@ -15,7 +15,7 @@ import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from adept_bench.config.schema import TrainingConfig
-from adept_bench.distributed.group import group, start, stop
+from adept_bench.distributed.group import gathered, group, start, stop
 from adept_bench.models.expansion import expand
 from adept_bench.probing.layers import probe_layers
 from adept_bench.probing.loss import NotFiniteError, document_losses
@@ -145,15 +145,18 @@ class _Killed(Exception):
     pass
 
 
-def resumed(method, folder, **settings):
-    """The same training killed after its third step, and gone on with from the checkpoint of the second."""
+def resumed(method, folder, *, after=3, damage=None, **settings):
+    """The same training killed after its third step, and gone on with from the checkpoint of the second.
+
+    damage: a file of the newest checkpoint that is cut short before.
+    """
     from adept_bench.training import trainer
 
     whole = trainer._Run.end_step
 
     def ends_early(self, step):
         whole(self, step)
-        if step == 3:
+        if step == after:
             raise _Killed
 
     trainer._Run.end_step = ends_early
@@ -163,6 +166,10 @@ def resumed(method, folder, **settings):
         pass
     finally:
         trainer._Run.end_step = whole
+    gathered(None)
+    if damage and group().main:
+        (folder / damage).write_bytes((folder / damage).read_bytes()[:-100])
+    gathered(None)
     return training(method, folder, save_every=2, **settings)
 
 
@@ -203,7 +210,13 @@ def everything(folder, model):
 def resumption(folder):
     """Of a batch that two and three processes can share."""
     settings = {"batch_size": 6, "distributed": "ddp"}
-    return {"copies": training("copies", **settings), "resumed": resumed("copies", folder, **settings)}
+    return {
+        "copies": training("copies", **settings),
+        "resumed": resumed("copies", folder / "whole", **settings),
+        # found by the main process alone, and told to the others
+        "damaged": resumed("copies", folder / "damaged", after=5, damage="checkpoint-4/rng_state_1.pth", **settings),
+        "folders": {path.name: sorted(file.name for file in path.iterdir()) for path in (folder / "damaged").iterdir()},
+    }
 
 
 if __name__ == "__main__":

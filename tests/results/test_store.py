@@ -7,26 +7,9 @@ from pathlib import Path
 import pytest
 
 from adept_bench.errors import InputError
-from adept_bench.progress import Silent, reporter, use
 from adept_bench.results.compact import dumps
 from adept_bench.results.schema import SCHEMA_FILE, json_schema
 from adept_bench.results.store import Store
-
-
-class Listening(Silent):
-    def __init__(self):
-        self.lines = []
-
-    def log(self, message):
-        self.lines.append(message)
-
-
-@pytest.fixture
-def log():
-    before, listening = reporter(), Listening()
-    use(listening)
-    yield listening.lines
-    use(before)
 
 
 def test_what_is_written_is_what_is_read(tmp_path, example):
