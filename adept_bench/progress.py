@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from adept_bench.distributed.group import launched
@@ -56,8 +56,9 @@ def counted(task: Task, layers: int | None = None) -> Callable[[int, int], None]
 
 
 def _line(text: str) -> None:
-    sys.stderr.write(f"{terminal(text)}\n")  # one write: lines of several threads stay whole
-    sys.stderr.flush()
+    with suppress(OSError):  # work does not end because nobody takes its log
+        sys.stderr.write(f"{terminal(text)}\n")  # one write: lines of several threads stay whole
+        sys.stderr.flush()
 
 
 def _show(fields: dict[str, Any]) -> str:

@@ -31,6 +31,7 @@ def merge_checkpoints(
     token (the first documents at even distances; documents the models trained on count as seen). Raises InputError.
     """
     from adept_bench.corpora.large import open_corpus
+    from adept_bench.corpora.specials import literal, said
     from adept_bench.models.checkpoints import quiet_transformers, stored_tokenizer
     from adept_bench.models.fit import kept_beside, write_beside
     from adept_bench.models.merging import check_frozen, comparable, inserted, merge
@@ -42,6 +43,9 @@ def merge_checkpoints(
     if corpora and tokenizer is None:
         raise InputError(f"--corpora: {parts[0].folder} has no tokenizer to read them with; leave this option out")
     texts = {name: open_corpus(name, option="--corpora").sample(DOCUMENTS).texts for name in corpora}
+    for name, found in texts.items():
+        if account := literal(tokenizer, found):
+            reporter().log(said(name, account))
     check_room(output, max(one.size for one in kept), "one of the models alone")
     check_frozen(parts)
     model, plan = merge(folders, weights, trust_remote_code=trust_remote_code)

@@ -13,6 +13,7 @@ from adept_bench.cli.options import Debug, Quiet, ResultsOption
 from adept_bench.cli.saying import say
 from adept_bench.cli.show import Format
 from adept_bench.errors import InputError, unknown_name
+from adept_bench.stdout import print_json
 
 
 def claims_command(
@@ -27,7 +28,10 @@ def claims_command(
 ) -> None:
     """Each claim of the paper beside what the stored results show: estimate, 95% interval, verdict (docs/claims.md)."""
     text = _power(results, preset, format) if power else _verdicts(results, preset, format)
-    say(text.rstrip("\n"), styled=format is Format.table)
+    if format is Format.json:
+        print_json(text)
+    else:
+        say(text.rstrip("\n"), styled=format is Format.table)
 
 
 def _verdicts(results: Path, preset: str | None, format: Format) -> str:

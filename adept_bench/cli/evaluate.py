@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from adept_bench.cli.options import (
-    LARGEST,
     BackendOption,
     Debug,
     FewshotOption,
@@ -23,6 +22,7 @@ from adept_bench.cli.options import (
     task_settings,
     write_json_result,
 )
+from adept_bench.config.names import LARGEST_SEED
 from adept_bench.outputs import EVALUATION
 
 
@@ -36,7 +36,7 @@ def eval_command(
     backend: BackendOption = None,
     fewshot: FewshotOption = None,
     seed: Annotated[
-        int, typer.Option("--seed", min=0, max=LARGEST, help="Which of the lab's base models lab:base is.")
+        int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Which of the lab's base models lab:base is.")
     ] = 0,
     quiet: Quiet = False,
     debug: Debug = False,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adept_bench.cli.options import LARGEST, ModelOption, RevisionOption, split_integers
+from adept_bench.cli.options import ModelOption, RevisionOption, split_integers
 from adept_bench.cli.saying import say
+from adept_bench.config.names import LARGEST_SEED
 from adept_bench.errors import InputError
 from adept_bench.outputs import check_new_folder
 
@@ -53,7 +54,7 @@ def expand_command(
             min=2, help=f"Tokens a document is cut to when probing. Default: the model's context, at most {LONGEST}."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST, help="Seed of --select random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of --select random.")] = 0,
     dtype: Annotated[str, typer.Option(help="auto (the checkpoint's own), float32, bfloat16 or float16.")] = "auto",
     device: Annotated[str, typer.Option(help="Where the work is done: cpu, cuda, cuda:1, ...")] = "cpu",
     certify: Annotated[
@@ -137,8 +138,6 @@ def _selection(select: Select | None, k: int | None, corpus: str | None, seed: i
 
     def choose(depth: int, load: Callable[[], tuple[Any, Any]]) -> tuple[list[int], dict[str, Any]]:
         account: dict[str, Any] = {"select": select.value, "k": k}
-        if not 1 <= k <= depth:
-            raise InputError(f"--k: {k}; expected 1 to {depth}, the model's number of layers")
         if text is None:
             if select is Select.random:
                 return selection.random_layers(depth, k, seed), account | {"seed": seed}
@@ -146,7 +145,7 @@ def _selection(select: Select | None, k: int | None, corpus: str | None, seed: i
         importance = _importance(*load(), text.texts, max_length)
         return selection.lowest(importance, k), account | {"corpus": text.describe(), "importance": importance}
 
-    return Choice(choose, needs_model=text is not None)
+    return Choice(choose, needs_model=text is not None, k=k)
 
 
 def _importance(model: Any, tokenizer: Any, texts: list[str], max_length: int | None) -> list[float]:

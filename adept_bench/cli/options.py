@@ -11,21 +11,22 @@ from typing import Annotated
 
 import typer
 
-from adept_bench.cli.saying import say
+from adept_bench.config.names import LARGEST_SEED
 from adept_bench.errors import InputError, unknown_name
 from adept_bench.outputs import FileOutput, Ours
 from adept_bench.progress import for_terminal, use
+from adept_bench.stdout import print_json
 
-LARGEST = 2**32 - 1  # numpy's generators take no larger seed
 MOST = 10_000  # numbers that one option may give
 
 
 @dataclass
 class State:
-    """What `--quiet` and `--debug` said, before the command or after it."""
+    """What `--quiet` and `--debug` said, before the command or after it, and the command."""
 
     quiet: bool = False
     debug: bool = False
+    command: str | None = None
 
 
 state = State()
@@ -171,8 +172,8 @@ def _range(part: str, option: str) -> tuple[int, int]:
     if found is None:
         raise InputError(f"{option}: {part!r} is not a whole number from 0; expected a list such as 0,1,2 or 0-4")
     for digits in filter(None, found.groups()):
-        if len(digits.lstrip("0")) > len(str(LARGEST)) or int(digits) > LARGEST:
-            raise InputError(f"{option}: {digits[:40]} is too large; expected whole numbers from 0 to {LARGEST}")
+        if len(digits.lstrip("0")) > len(str(LARGEST_SEED)) or int(digits) > LARGEST_SEED:
+            raise InputError(f"{option}: {digits[:40]} is too large; expected whole numbers from 0 to {LARGEST_SEED}")
     first = int(found[1])
     last = first if found[2] is None else int(found[2])
     if last < first:
@@ -211,7 +212,7 @@ def write_json_result(value: object, output: FileOutput | None) -> None:
 
     text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     if output is None:
-        say(text)
+        print_json(text)
         return
     output.write(text + "\n")
     reporter().log(f"wrote {output.path}")

@@ -29,6 +29,7 @@ from adept_bench.cli.show import Format
 from adept_bench.cluster.slurm import Runs, check_slurm, options_from, write_slurm
 from adept_bench.errors import InputError
 from adept_bench.progress import reporter
+from adept_bench.stdout import print_json
 
 if TYPE_CHECKING:
     from adept_bench.config.schema import RunConfig
@@ -172,7 +173,7 @@ def _print(value: dict[str, Any], found: Any, lines: list[str], format: Format) 
     from adept_bench.planning.render import as_markdown, as_text
 
     if format is Format.json:
-        say(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False))
+        print_json(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False))
     elif format is Format.markdown:
         say(as_markdown(found, lines))
     else:

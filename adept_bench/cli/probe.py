@@ -146,11 +146,16 @@ def units(
     from adept_bench.probing.padding import PADDING
     from adept_bench.probing.rates import NORMALIZE
     from adept_bench.probing.report import unit_report
-    from adept_bench.probing.units import GRANULARITIES, probe_units
+    from adept_bench.probing.units import GRANULARITIES, check_layers, probe_units
 
     _check_name("--granularity", granularity, GRANULARITIES)
     _check_name("--normalize", normalize, NORMALIZE)
     _check_name("--padding", padding, PADDING)
+    if chosen is not None:
+        from adept_bench.models.declared import declared_layers
+
+        if depth := declared_layers(model, revision, trust_remote_code):
+            check_layers(chosen, depth)
     inputs = _load(
         model, revision, corpus, max_length, max_documents, padding, "units", trust_remote_code, dtype, device
     )

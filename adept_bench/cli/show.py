@@ -14,6 +14,7 @@ import typer
 from adept_bench.cli.options import Debug, Quiet, ResultsOption
 from adept_bench.cli.saying import say
 from adept_bench.errors import InputError, unknown_name
+from adept_bench.stdout import print_json
 
 if TYPE_CHECKING:
     from adept_bench.results.schema import Cell
@@ -83,8 +84,9 @@ def _print(cells: Sequence[Cell], format: str) -> None:
 
     tables = comparisons(cells)
     if format == "json":
-        text = as_json(tables)
-    elif format == "markdown":
+        print_json(as_json(tables).rstrip("\n"))
+        return
+    if format == "markdown":
         text = as_markdown(tables)
     else:
         terminal = sys.stdout.isatty()

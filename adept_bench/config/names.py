@@ -18,6 +18,7 @@ VARIANT_METHODS = (
 RESERVED_METHODS = ("tasl",)  # named by the contract, not implemented
 METHOD_NAMES = CORE_METHODS + VARIANT_METHODS
 DEFAULT_PRESET = "lab"
+LARGEST_SEED = 2**32 - 1  # numpy's generators take no larger one
 
 # Letters beyond ASCII, since lm-eval has metrics such as acc_definició; of scripts without combining marks that run
 # from left to right, so that a name is shown in the order it is stored in. Ranges, since \w and \p{L} mean other things

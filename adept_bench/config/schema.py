@@ -20,12 +20,12 @@ from pydantic import (
     model_validator,
 )
 
-from adept_bench.config.names import CORE_METHODS, DEFAULT_PRESET, FILE_NAME, NAME
+from adept_bench.config.names import CORE_METHODS, DEFAULT_PRESET, FILE_NAME, LARGEST_SEED, NAME
 
 Name = Annotated[str, Field(pattern=NAME)]
 FileName = Annotated[str, Field(pattern=FILE_NAME)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 
 
 def later(default: Any) -> Any:

@@ -22,6 +22,15 @@ class Layers:
     k: int
     listed: tuple[int, ...] | None = None
 
+    def check(self, layers: int) -> None:
+        """Raise InputError where k or a listed layer does not fit a model of so many layers; nothing is measured."""
+        if self.listed is not None:
+            _checked(self.listed, layers)
+        elif not 1 <= self.k <= layers:
+            raise InputError(
+                f"options.k: {self.k} layers asked for; expected 1 to {layers}, the model's number of layers"
+            )
+
     @property
     def measures(self) -> bool:
         """Whether the choice depends on the layers' importance."""

@@ -44,9 +44,13 @@ def new_folder(output: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+class NoRoom(InputError):
+    """A disk takes no more: all that writes there fails, whatever it is."""
+
+
 @contextmanager
-def writing(output: Path) -> Iterator[None]:
-    """InputError, naming `output`, for whatever a library says where a file on its disk cannot be written."""
+def writing(output: Path, option: str = "--output") -> Iterator[None]:
+    """NoRoom, naming `option` and `output`, for whatever a library says where a file on its disk cannot be written."""
     try:
         yield
     except InputError:
@@ -55,7 +59,7 @@ def writing(output: Path) -> Iterator[None]:
         why = not_written(error)
         if why is None:
             raise
-        raise InputError(f"--output: cannot write {output}: {why}") from error
+        raise NoRoom(f"{option}: cannot write {output}: {why}") from error
 
 
 def expansion_record(

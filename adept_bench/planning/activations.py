@@ -8,7 +8,8 @@ the whole model's sum follows from its numbers of layers of each kind. docs/plan
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -85,10 +86,33 @@ def saved(
     model, path = _small(shape, precision)
     if attention not in (None, "auto", "flash_attention_2"):  # the last saves what sdpa does
         model.set_attn_implementation(attention)
-    with FakeTensorMode():
+    with FakeTensorMode(), _grouped():
         _without_data(model)
         masked = packing == "documents" and attention != "flash_attention_2"
         return _traced(model, path, batch_size, length, precision, masked)
+
+
+@contextmanager
+def _grouped() -> Iterator[None]:
+    """Experts' products of every precision: torch's own shape rule for them knows bfloat16 alone.
+
+    The product of all tokens with one expert has the same shape and saves the same, the tokens and the weights. It is
+    taken outside autocast, which leaves grouped products alone.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    names = {getattr(torch, "_grouped_mm", None), getattr(torch.nn.functional, "grouped_mm", None)} - {None}
+
+    class OneExpert(TorchFunctionMode):
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if function in names:
+                with torch.autocast("cpu", enabled=False):
+                    return args[0] @ args[1][0]
+            return function(*args, **(kwargs or {}))
+
+    with OneExpert():
+        yield
 
 
 def _small(shape: Shape, precision: str) -> tuple[Any, str]:

@@ -137,7 +137,7 @@ class Estimate:
     @property
     def probes_layers(self) -> bool:
         """Whether the method measures layer importance: it chooses layers by it, and none are listed."""
-        chosen = getattr(self.method.edit, "layers", None) or getattr(self.method.train, "layers", None)
+        chosen = self.method.layers
         by_importance = chosen is not None and chosen.how in ("importance", "domain-importance", "highest")
         return bool(by_importance and chosen is not None and chosen.listed is None)
 

@@ -91,13 +91,13 @@ def train(
     """Train the parameters of `model` that require gradients, in place, for `training.steps` updates.
 
     `dataset`: items {"input_ids", "labels"} of `training.length` tokens, read in order; with `training.packing`
-    documents "position_ids" too. `rates`: unit-wise rates, None for one rate. `output_dir` and `training.save_every`: where and how often to save; the newest whole checkpoint there
-    of the same run (same settings, parameters, data and `fingerprint`) is gone on from, a damaged one is set aside, one
-    of another run is removed. Killed and resumed equals unbroken: bit for bit on a processor, up to rounding on a GPU,
-    where fused attention adds up its gradients in no fixed order. `on_progress` gets {"step", "steps", "loss", "rate",
-    "tokens/s"} every `log_every` steps; without it the reporter in force shows them. `evaluate` is given the model
-    after every `training.evaluate_every` updates but the last, must leave it as it was, and its dict becomes a point of
-    `path`.
+    documents "position_ids" too. `rates`: unit-wise rates, None for one rate. `output_dir` and `training.save_every`:
+    where and how often to save; the newest whole checkpoint there of the same run (same settings, parameters, data and
+    `fingerprint`) is gone on from, a damaged one is set aside, one of another run is removed. Killed and resumed equals
+    unbroken: bit for bit on a processor, up to rounding on a GPU, where fused attention adds up its gradients in no
+    fixed order. `on_progress` gets {"step", "steps", "loss", "rate", "tokens/s"} every `log_every` steps; without it
+    the reporter in force shows them. `evaluate` is given the model after every `training.evaluate_every` updates but
+    the last, must leave it as it was, and its dict becomes a point of `path`.
     Training runs where the model is. Trainable
     weights of 16 bits are float32 while they train; with precision fp32 so are the frozen ones. After an error a model
     that was trained in shards is left in main memory.

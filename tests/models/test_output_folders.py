@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import errno
-import resource
 import shutil
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from full_disks import files_of_at_most
 from safetensors.torch import save_file
 
 from adept_bench.__main__ import main
@@ -22,17 +21,6 @@ from adept_bench.errors import InputError
 from adept_bench.files import not_written
 from adept_bench.models.folders import new_folder
 from adept_bench.outputs import check_new_folder
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """As a full disk: the system refuses to write a file beyond `size` bytes."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def commands(model: Path, texts: Any, output: Path) -> dict[str, list[str]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import families
 import pytest
 import torch
+from builders import from_sizes
 from transformers import AutoModelForCausalLM, Qwen3ForCausalLM
 
 from adept_bench.corpora.packing import PackedDataset
@@ -193,6 +195,21 @@ def test_the_mask_of_documents_kept_apart_is_counted(planning, live_bytes, atten
         assert predicted.peak == pytest.approx(live.peak, rel=0.25)
     assert (peaks[0][0] < 0.8 * peaks[1][0]) == (peaks[0][1] < 0.8 * peaks[1][1]) == (attention == "sdpa")
     assert peaks[0][2] == peaks[1][2]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_so_is_that_of_a_model_with_experts(planning, live_bytes, precision):
+    kind, options = families.FAMILIES["mixtral"]
+    dtype = "bfloat16" if precision == "bf16" else "float32"
+    training = {"tokens": 512, "length": 64, "batch_size": 4, "precision": precision}
+    config = planning.config(training=training, model={"dtype": dtype})
+    model = from_sizes(kind, **families.COMMON, **options).to(getattr(torch, dtype))
+    live = live_bytes()
+    for parameter in model.parameters():
+        live.note(parameter)
+    with live:
+        train(model, RandomTokens(96, 64, 8), training=config.training, learning_rate=1e-4)
+    assert planning.estimate("full", config, model.config).peak == pytest.approx(live.peak, rel=0.1)
 
 
 def test_the_ladder_goes_from_what_changes_nothing_to_more_devices(planning):
