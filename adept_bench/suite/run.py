@@ -63,8 +63,8 @@ def run_suite(
     check_processes(config, jobs)
     plan = Cells(config, variants, results)
     asked = [(plan.of(name), variants[name][1] if name in variants else config) for name in methods]
-    from_main(lambda: check_layers(asked))
     from_main(lambda: check_inputs(config, seeds, jobs, results))
+    from_main(lambda: check_layers(asked))
     for method in methods:
         if method in variants:
             with main_first():

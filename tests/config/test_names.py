@@ -104,7 +104,8 @@ def test_yaml_is_refused_by_line(tmp_path, capsys, name, place):
     path.write_text(f"description: x\n{yaml.format(json.dumps(name))}\n", encoding="utf-8")
     assert main(["plan", "--suite", str(path)]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"{path}:2: {what}"), error
+    said = "the control character" if "\x1b" in name else what  # no YAML has one
+    assert error.startswith(f"{path}:2: {said}"), error
     assert error.count("\n") == 1
     assert error[:-1].isprintable()
 
@@ -117,7 +118,7 @@ def test_options_are_refused(capsys, name):
     assert main(["plan", "--suite", "medical", "--methods", f"adept,{name}"]) == 2
     assert main(["plan", "--suite", name]) == 2
     errors = capsys.readouterr().err
-    assert "--set: tasks.groups" in errors
+    assert ("--set tasks.groups" if "\x1b" in name else "--set: tasks.groups") in errors
     assert errors.replace("\n", "").isprintable()
     assert errors.count("\n") == 3
 

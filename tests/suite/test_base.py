@@ -63,10 +63,10 @@ def _unsealed(**changes):
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda text: text[: len(text) // 2], "no whole JSON"),
-        (lambda text: "", "no whole JSON"),
-        (lambda text: "\xff\x00", "no whole JSON"),
-        (lambda text: "[" * 100_000, "no whole JSON"),
+        (lambda text: text[: len(text) // 2], "broken JSON"),
+        (lambda text: "", "broken JSON"),
+        (lambda text: "\xff\x00", "not UTF-8 text"),
+        (lambda text: "[" * 100_000, "brackets nested"),
         (lambda text: "[]", "a JSON list"),
         (lambda text: "{}", "expected key, seconds and value"),
         (lambda text: text.replace("1.25", "1.35"), "content_hash"),
@@ -86,7 +86,7 @@ def test_a_damaged_file_is_set_aside_and_measured_again(base, log, damage, said)
     measured(base)
     (path,) = base.folder.glob("*.json")
     for number in (1, 2):
-        damaged = damage(path.read_text(encoding="utf-8")).encode("latin-1" if said == "no whole JSON" else "utf-8")
+        damaged = damage(path.read_text(encoding="utf-8")).encode("latin-1" if said == "not UTF-8 text" else "utf-8")
         path.write_bytes(damaged)
         assert measured(base) == (VALUE, 1)
         assert measured(base) == (VALUE, 0)
