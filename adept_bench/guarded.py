@@ -10,6 +10,7 @@ import json
 import os
 import re
 import stat
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from adept_bench.errors import InputError
 from adept_bench.escapes import line
 
 MIB = 1 << 20
+PIECE = 1 << 16  # bytes read at a time
 SMALL = 1 * MIB  # bytes of what people write by hand: YAML
 RECORD = 64 * MIB  # of what programs write: a result, a record, the index of a model's files
 MODEL = 512 * MIB  # of a model's JSON, the largest of which is its tokenizer
@@ -55,8 +57,8 @@ def read_text(path: str | Path, limit: int, expected: str, option: str | None = 
             raise error(f"{where}: cannot be read: it is {found}; expected {expected}")
         # does not wait, should it have become a pipe meanwhile
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(descriptor, "rb") as handle:
-            data = handle.read(limit + 1)
+        with open(descriptor, "rb", buffering=0) as handle:
+            data = _at_most(handle, limit)
     except (FileNotFoundError, NotADirectoryError):
         raise AbsentError(f"{where}: there is no such file; expected {expected}") from None
     except OSError as error:
@@ -69,6 +71,16 @@ def read_text(path: str | Path, limit: int, expected: str, option: str | None = 
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise DamagedError(f"{where}: not UTF-8 text (byte {error.start}); expected {expected}") from None
+
+
+def _at_most(handle: FileIO, limit: int) -> bytes:
+    """The file's bytes, and not many more than `limit`, whatever size the system states: read piece by piece, as room
+    for `limit` bytes takes longer to get than a result takes to read."""
+    pieces, size = [], 0
+    while size <= limit and (piece := handle.read(PIECE)):
+        pieces.append(piece)
+        size += len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def parse_json(text: str, where: str, expected: str = "JSON") -> Any:

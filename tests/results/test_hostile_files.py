@@ -13,6 +13,7 @@ import pytest
 
 from adept_bench.__main__ import main
 from adept_bench.errors import InputError
+from adept_bench.guarded import PIECE, read_text
 from adept_bench.results.schema import Cell
 from adept_bench.results.store import Store
 from adept_bench.results.timing import read_timing
@@ -189,6 +190,17 @@ def test_what_figures_and_claims_read_of_a_free_block_has_a_type(results, change
     ((name, block),) = change.items()
     with pytest.raises(InputError, match=rf"full-seed0.json: .*{name}\.{next(iter(block))}"):
         Store(results).read(path)
+
+
+def test_a_file_of_many_pieces_is_read_to_its_limit_and_no_further(tmp_path):
+    """The last character lies across two pieces."""
+    path = tmp_path / "a.json"
+    text = "x" * (3 * PIECE - 1) + "\N{EURO SIGN}"
+    path.write_text(text, encoding="utf-8")
+    size = path.stat().st_size
+    assert read_text(path, size, "text") == text
+    with pytest.raises(InputError, match=f"more than {size - 1} bytes"):
+        read_text(path, size - 1, "text")
 
 
 def test_a_link_to_a_cell_is_a_cell(results, tmp_path_factory):
