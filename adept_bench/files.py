@@ -12,11 +12,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adept_bench.guarded import RECORD, AbsentError, DamagedError, read_json
 from adept_bench.progress import reporter
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
+SEAL = "content_hash"  # in an own file: the hash of all else in it
 LEASE = 90.0  # seconds without a sign of life after which the holder of a lock counts as dead on other machines
 
 
@@ -24,7 +26,8 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """Write `content` to `path` through a temporary file and a rename, so that no reader ever sees a part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode("utf-8") if isinstance(content, str) else content
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    # the name cut, as one of the greatest length would have no room for what is added
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
     try:
         with os.fdopen(descriptor, "wb") as handle:
             handle.write(data)
@@ -72,6 +75,54 @@ def file_hash(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+class DamagedFileError(ValueError):
+    """A file that this program wrote does not hold what it wrote; the message says in what."""
+
+
+def write_sealed(path: Path, value: dict[str, Any]) -> None:
+    """`write_json` of `value` and, under SEAL, of the hash that `read_sealed` holds it against."""
+    stored = json.loads(json.dumps(value))  # as it is read: tuples are lists, keys are text
+    write_json(path, {**value, SEAL: content_hash(stored)})
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """What `write_sealed` wrote, without the seal; a file of an earlier version, which has none, as it is.
+
+    Raises DamagedFileError for what is no whole JSON object, or another one than was written; FileNotFoundError where
+    there is none, InputError where it cannot be read.
+    """
+    try:
+        found = read_json(path, RECORD, "a whole JSON object")
+    except AbsentError:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
+    except DamagedError as error:
+        raise DamagedFileError(str(error).removeprefix(str(path)).lstrip(":0123456789 ")) from None
+    if not isinstance(found, dict):
+        raise DamagedFileError(f"a JSON {type(found).__name__}; expected an object")
+    seal = found.pop(SEAL, None)
+    if seal is not None and seal != content_hash(found):
+        raise DamagedFileError(f"its content is not that of its {SEAL}")
+    return found
+
+
+def set_aside(path: Path) -> Path | None:
+    """Rename a damaged file or folder to `<name>.damaged-<n>`; returns that, None where another process was faster."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    try:
+        return path.rename(aside)
+    except FileNotFoundError:
+        return None
+
+
+def log_aside(path: Path, said: object, then: str = "") -> None:
+    """`set_aside`, and a line in the log: what is `said` of the damage, where the file went, and what comes of it."""
+    aside = set_aside(path)
+    moved = f"moved to {aside}" if aside else "already moved aside"
+    reporter().log("; ".join(filter(None, (str(said), moved, then))))
 
 
 def cache_root() -> Path:

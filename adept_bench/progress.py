@@ -6,10 +6,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from adept_bench.distributed.group import launched
+from adept_bench.escapes import line, rich_text, terminal
 
 PLAIN_INTERVAL = 10.0  # seconds between two plain lines of one task
 
@@ -55,8 +56,9 @@ def counted(task: Task, layers: int | None = None) -> Callable[[int, int], None]
 
 
 def _line(text: str) -> None:
-    sys.stderr.write(f"{text}\n")  # one write: lines of several threads stay whole
-    sys.stderr.flush()
+    with suppress(OSError):  # work does not end because nobody takes its log
+        sys.stderr.write(f"{terminal(text)}\n")  # one write: lines of several threads stay whole
+        sys.stderr.flush()
 
 
 def _show(fields: dict[str, Any]) -> str:
@@ -80,8 +82,8 @@ class _PlainTask(Task):
             left = ""
             if self.total and self.done and not finished:
                 left = f"  {(now - self.started) / self.done * (self.total - self.done):.0f}s left"
-            line = f"{self.description}: {self.unit} {self.done}{of}  {_show(fields)}{left}"
-            _line(line.rstrip())
+            said = f"{self.description}: {self.unit} {self.done}{of}  {_show(fields)}{left}"
+            _line(said.rstrip())
 
 
 class Plain(Silent):
@@ -99,11 +101,11 @@ class _BarTask(Task):
     def __init__(self, progress: Any, description: str, total: int | None, unit: str) -> None:
         super().__init__(description, total)
         self.progress, self.unit = progress, unit
-        self.handle = progress.add_task(description, total=total, fields=unit)
+        self.handle = progress.add_task(line(description), total=total, fields=unit)
 
     def update(self, advance: int = 1, **fields: Any) -> None:
         super().update(advance, **fields)
-        self.progress.update(self.handle, total=self.total, advance=advance, fields=_show(fields) or self.unit)
+        self.progress.update(self.handle, total=self.total, advance=advance, fields=line(_show(fields)) or self.unit)
 
 
 class Bars(Silent):
@@ -118,7 +120,7 @@ class Bars(Silent):
         self.lock = threading.Lock()  # tasks begin and end in several threads
 
     def log(self, message: str) -> None:
-        self.console.print(message, markup=False, highlight=False)
+        self.console.print(rich_text(message), highlight=False)
 
     @contextmanager
     def task(self, description: str, total: int | None = None, unit: str = "") -> Iterator[Task]:

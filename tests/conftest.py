@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from adept_bench.lab import corpora
 from adept_bench.lab.tokenizer import build_tokenizer
+from adept_bench.progress import Silent, reporter, use
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +49,25 @@ def texts(tmp_path_factory):
     domain.write_text("\n".join(lines) + "\n", encoding="utf-8")
     general.write_text("\n\n".join(itertools.islice(corpora.texts("general"), 60)), encoding="utf-8")
     return domain, general
+
+
+class Listening(Silent):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def log(self, message: str) -> None:
+        self.lines.append(message)
+
+
+@pytest.fixture
+def log():
+    """The lines logged during a test."""
+    before, listening = reporter(), Listening()
+    use(listening)
+    yield listening.lines
+    use(before)
 
 
 class LiveBytes(TorchDispatchMode):

@@ -9,7 +9,8 @@ from typing import Any
 from adept_bench import __version__
 from adept_bench.errors import InputError
 from adept_bench.files import write_json, write_whole
-from adept_bench.models.folders import check_room, expansion_record, free_output, new_folder
+from adept_bench.models.folders import check_room, expansion_record, new_folder
+from adept_bench.outputs import check_new_folder
 from adept_bench.progress import reporter
 
 DOCUMENTS = 100  # of a corpus that losses are measured on
@@ -30,18 +31,23 @@ def merge_checkpoints(
     token (the first documents at even distances; documents the models trained on count as seen). Raises InputError.
     """
     from adept_bench.corpora.large import open_corpus
+    from adept_bench.corpora.specials import literal, said
     from adept_bench.models.checkpoints import quiet_transformers, stored_tokenizer
     from adept_bench.models.fit import kept_beside, write_beside
-    from adept_bench.models.merging import comparable, inserted, merge
+    from adept_bench.models.merging import check_frozen, comparable, inserted, merge
 
-    output = free_output(output)
+    output = check_new_folder(output, [*folders, *corpora])
     parts = comparable(folders, weights)
     kept = [kept_beside(str(part.folder), None, trust_remote_code, "--models") for part in parts]
     tokenizer = stored_tokenizer(str(parts[0].folder), trust_remote_code=trust_remote_code)
     if corpora and tokenizer is None:
         raise InputError(f"--corpora: {parts[0].folder} has no tokenizer to read them with; leave this option out")
     texts = {name: open_corpus(name, option="--corpora").sample(DOCUMENTS).texts for name in corpora}
+    for name, found in texts.items():
+        if account := literal(tokenizer, found):
+            reporter().log(said(name, account))
     check_room(output, max(one.size for one in kept), "one of the models alone")
+    check_frozen(parts)
     model, plan = merge(folders, weights, trust_remote_code=trust_remote_code)
     losses = _losses(folders, model, tokenizer, texts, trust_remote_code)
     record: dict[str, Any] = {

@@ -47,7 +47,7 @@ class Plan:
 
 def needs_probe_corpus(method: Method) -> str | None:
     """Why the method needs text of general competence; None where it does not."""
-    chosen = getattr(method.edit, "layers", None) or getattr(method.train, "layers", None)
+    chosen = method.layers
     if method.mix.replay_share:
         return "it mixes general text in"
     if "general" in method.rates.corpora:

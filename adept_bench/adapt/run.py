@@ -12,7 +12,8 @@ from adept_bench.adapt.output import stored_dtype, write_adapted
 from adept_bench.adapt.plan import BUDGET, Plan, affordable, check_probe_corpus, make_plan, with_layers
 from adept_bench.config.schema import MethodOptions, ModelConfig, RunConfig
 from adept_bench.errors import InputError
-from adept_bench.models.folders import check_room, free_output, writing
+from adept_bench.models.folders import check_room, writing
+from adept_bench.outputs import check_new_folder
 from adept_bench.progress import reporter
 
 if TYPE_CHECKING:
@@ -54,9 +55,10 @@ def adapt(
     from adept_bench.models.fit import kept_beside
     from adept_bench.suite.base import BaseMeasurements
     from adept_bench.suite.cell import Spec
+    from adept_bench.suite.trained import check_packing
     from adept_bench.training.optimizers import check_hardware
 
-    output = free_output(output)
+    output = check_new_folder(output, filter(None, (model, corpus, probe_corpus)))
     if not 0 < budget < 1:
         raise InputError(f"--budget: {budget} is not a share; expected a number between 0 and 1 such as {BUDGET}")
     definition = get(method, MethodOptions(), "--method")
@@ -71,8 +73,10 @@ def adapt(
     shape = _shape(source)
     plan = _plan(definition, source, shape, corpus, probe_corpus, k, budget, learning_rate, overrides)
     check_hardware(plan.config)
-    _check_edit(method, plan.config, shape)
-    base = BaseMeasurements(Spec(plan.config, method, seed, None).inputs, work / "base")
+    _check_edit(method, plan.config, shape, seed)
+    inputs = Spec(plan.config, method, seed, None).inputs
+    check_packing(inputs)
+    base = BaseMeasurements(inputs, work / "base")
     choice = None
     if k == "auto":
         choice = _auto(plan, definition, base, budget, time_budget)
@@ -82,14 +86,31 @@ def adapt(
         return _run(spec, plan, choice, output, work, beside, general=probe_corpus is not None)
 
 
-def _check_edit(method: str, config: RunConfig, shape: Any) -> None:
-    """Raise InputError, before the base is measured, where shapes or packages show that adapters cannot be made."""
-    from adept_bench.methods.edits import LowRank
+def _check_edit(method: str, config: RunConfig, shape: Any, seed: int) -> None:
+    """Raise InputError, before the base is measured, where shapes, packages or a small model of the family show that
+    adapters or copies of layers cannot be made, or where the model has not the layers that are asked for."""
+    from adept_bench.methods.edits import CopyAfter, LowRank
     from adept_bench.methods.registry import get
+    from adept_bench.models.anatomy import decoder_layers
+    from adept_bench.models.expandable import check_expandable
 
-    edit = get(method, config.options).edit
+    definition = get(method, config.options)
+    edit = definition.edit
     if isinstance(edit, LowRank):
         edit.check(shape)
+    depth = len(decoder_layers(shape)[1])
+    if definition.layers is not None:
+        definition.layers.check(depth)
+    if not isinstance(edit, CopyAfter):
+        return
+    try:
+        layers = None if edit.layers.measures else edit.layers.choose_by_depth(depth, seed)
+        check_expandable(shape, layers, config.model.trust_remote_code)
+    except InputError as error:
+        raise InputError(
+            f"--method: {method} inserts copies of layers, and {config.model.source} takes none: {error}; expected a "
+            "method without copies, such as full, frozen or lora"
+        ) from None
 
 
 def _run(
@@ -154,7 +175,7 @@ def _plan(
     from adept_bench.suite.machine import device
 
     tokenizer = load_tokenizer(source.source, revision=source.revision, trust_remote_code=source.trust_remote_code)
-    tokens = estimated_tokens(tokenizer, corpus)
+    tokens = estimated_tokens(tokenizer, corpus, as_text="data.special_tokens=text" in overrides)
     return make_plan(
         method,
         shape,
@@ -188,13 +209,21 @@ def _shape(source: ModelConfig) -> Any:
         )
 
 
-def estimated_tokens(tokenizer: Any, corpus: str) -> int:
-    """About how many tokens the corpus has: those of a sample, scaled by characters."""
+def estimated_tokens(tokenizer: Any, corpus: str, as_text: bool = False) -> int:
+    """About how many tokens the corpus has: those of a sample, scaled by characters.
+
+    `as_text`: special tokens that stand in it are characters like others. The log says where there are any.
+    """
+    from adept_bench.corpora import specials
     from adept_bench.corpora.large import open_corpus
 
-    found = open_corpus(corpus, option="--corpus", load_tokenizer=lambda: tokenizer)
+    reader = specials.as_text(tokenizer) if as_text else tokenizer
+    found = open_corpus(corpus, option="--corpus", load_tokenizer=lambda: reader)
     sample = found.sample(SAMPLE).texts
-    counted = sum(len(tokenizer(text, verbose=False).input_ids) for text in sample)
+    counted = sum(len(reader(text, verbose=False).input_ids) for text in sample)
+    if literal := specials.literal(reader, sample):
+        where = f"{corpus}, of {len(sample)} documents whose tokens are counted"
+        reporter().log(specials.said(where, literal, "text" if as_text else "token"))
     return int(counted * found.describe()["characters"] / max(1, sum(map(len, sample))))
 
 
@@ -211,10 +240,9 @@ def _dtype(model: str, revision: str | None, trust_remote_code: bool) -> Literal
 def _auto(plan: Plan, method: Method, base: BaseMeasurements, budget: float, time_budget: float | None) -> Choice:
     """The layers of `--k auto`. Raises InputError where the method does not choose layers by importance."""
     from adept_bench.adapt.operations import time_share
-    from adept_bench.methods.choosing import Layers
 
-    chosen = getattr(method.edit, "layers", None) or getattr(method.train, "layers", None)
-    if not isinstance(chosen, Layers) or chosen.how not in ("importance", "domain-importance"):
+    chosen = method.layers
+    if chosen is None or chosen.how not in ("importance", "domain-importance"):
         raise InputError(
             f"--k: auto needs a method that chooses layers by importance, such as adept; got {method.name}"
         )

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from adept_bench.analysis.clusters import alone
 from adept_bench.analysis.envelope import attained_or_best
 from adept_bench.analysis.levels import Held, Level, Range, kept_at_best, levels_of, range_of
 from adept_bench.analysis.paired import Estimate, estimate_of
-from adept_bench.analysis.paths import Aligned, Coordinate, Measure, Path, aligned
-from adept_bench.analysis.resampled import added, redrawn, spread_of
+from adept_bench.analysis.paths import Aligned, Measure, Path, aligned
+from adept_bench.analysis.resampled import added, freedom_of, redrawn, spread_of
 from adept_bench.analysis.spread import Array, Spread
 from adept_bench.errors import InputError
 
@@ -27,7 +28,8 @@ class Difference:
 
     estimate: Estimate
     spread: Spread | None
-    """For intervals of other levels of confidence; None where nothing is known of it (losses of one seed)."""
+    """For intervals of other levels of confidence; None where nothing is known of it: losses of one seed, items of
+    one cluster."""
     by_seed: dict[int, float]
 
 
@@ -98,14 +100,14 @@ def mean_differences(held: Held, paths: Aligned, levels: Sequence[Array], cells:
     values = _differences(held, [(across.values, up.values) for across, up in paths.sides], at)
     again = redrawn(paths)
     drawn = None if again is None else _differences(held, again, at)
-    unit = paths.sides[0][1 if held == "acquisition" else 0]
+    axis = 1 if held == "acquisition" else 0
     found: list[Difference | None] = []
     end = 0
     for some in levels:
         start, end = end, end + len(some)
         mine = values[:, start:end].mean(axis=-1) if len(some) else None
         replicates = None if drawn is None or mine is None else drawn[..., start:end].mean(axis=-1)
-        found.append(None if mine is None else _difference(mine, replicates, unit, paths, cells, floor=-1.0))
+        found.append(None if mine is None else _difference(mine, replicates, axis, paths, cells, floor=-1.0))
     return found
 
 
@@ -154,7 +156,7 @@ def _best(path: Path, paths: Aligned, place: int, again: Sequence[tuple[Array, A
     across, up = paths.sides[place]
     drawn = None if again is None else again[place][0].max(axis=-1)
     cells = len(path.of_seeds(paths.seeds))
-    found = _difference(across.values.max(axis=-1), drawn, across, paths, cells, floor=0.0)
+    found = _difference(across.values.max(axis=-1), drawn, 0, paths, cells, floor=0.0)
     rates = (None, *path.rates)
     places = across.values.argmax(axis=-1).tolist()
     at = {seed: rates[place] for seed, place in zip(paths.seeds, places, strict=True)}
@@ -169,17 +171,21 @@ def _differences(held: Held, sides: Sequence[tuple[Array, Array]], levels: Array
     return first - second
 
 
-def _difference(
-    values: Array, drawn: Array | None, unit: Coordinate, paths: Aligned, cells: int, floor: float
-) -> Difference:
-    """The mean over seeds of `values`, which are in the unit of coordinate `unit`; scores are not below `floor`."""
+def _difference(values: Array, drawn: Array | None, axis: int, paths: Aligned, cells: int, floor: float) -> Difference:
+    """The mean over seeds of `values`, which are in the unit of the coordinate `axis`; scores are not below `floor`."""
     scores = paths.measure.kind == "accuracy"
+    unit, clusters = paths.sides[0][axis], paths.clusters[axis]
     sizes = [task.shape[-1] for task in unit.items]
-    spread = spread_of(values, drawn, added(unit) if scores else 0.0, min(sizes, default=1) - 1)
+    by_seed = dict(zip(paths.seeds, values.tolist(), strict=True))
+    more = added(unit, clusters) if scores else 0.0
+    # where a task is read, of whichever coordinate, other clusters of it are unknown
+    known = not any(map(alone, paths.clusters))
+    spread = spread_of(values, drawn, more, freedom_of(unit, clusters)) if known else None
+    items = 0 if drawn is None else sum(sizes)
     if spread is None:
-        estimate = Estimate(float(values.mean()), None, None, None, None, cells, paths.seeds, 0, False)
+        several = len(paths.seeds) > 1
+        estimate = Estimate(float(values.mean()), None, None, None, None, cells, paths.seeds, items, several)
     else:
         ends = (floor, 1.0) if scores else (-np.inf, np.inf)
-        items = 0 if drawn is None else sum(sizes)
         estimate = estimate_of(spread, cells, paths.seeds, items, 0.95, *ends)
-    return Difference(estimate, spread, dict(zip(paths.seeds, values.tolist(), strict=True)))
+    return Difference(estimate, spread, by_seed)

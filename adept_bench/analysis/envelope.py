@@ -6,6 +6,9 @@ import numpy as np
 
 from adept_bench.analysis.spread import Array
 
+SLACK = 1e-13
+"""By how much a path may miss a level and still attain it: means of equal items differ in their last digits between
+processors, and what is attained must not."""
 ROWS = 128
 """Paths that are read at a time: what is held meanwhile then stays in the processor's cache."""
 
@@ -16,7 +19,7 @@ def attained(across: Array, up: Array, levels: Array) -> Array:
     `across` and `up` are [..., points], a path a row, points in the order in which lines join them. `levels` is
     [levels] or, where each path has its own, [..., levels]. Returns [..., levels].
     """
-    each = np.broadcast_to(levels, (*across.shape[:-1], levels.shape[-1]))
+    each = np.broadcast_to(levels - SLACK, (*across.shape[:-1], levels.shape[-1]))
     count = int(np.prod(across.shape[:-1]))
     rows, ups, at = (one.reshape(count, one.shape[-1]) for one in (across, up, each))
     highest = np.empty(at.shape)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from adept_bench.analysis.clusters import Numbers, clusters_of
 from adept_bench.analysis.protocol import group_tasks, pair_seeds
 from adept_bench.analysis.spread import Array, Spread, of_items, of_seeds
 from adept_bench.errors import InputError
@@ -22,9 +23,9 @@ from adept_bench.results.schema import Cell
 class Estimate:
     """A mean with its interval; shares (0..1) for scores, nats for losses.
 
-    `low`, `high`, `standard_error` and `p_value` are None where one seed of a per-seed number says nothing of the
-    spread. `p_value`: two-sided, of the true mean being 0. `seeds_resampled` is False where there is one seed: the
-    interval then speaks of other items, not of other seeds.
+    `low`, `high`, `standard_error` and `p_value` are None where nothing is known of the spread: one seed of a per-seed
+    number, items of one cluster. `p_value`: two-sided, of the true mean being 0. `seeds_resampled` is False where there
+    is one seed: the interval then speaks of other items, not of other seeds.
     """
 
     value: float
@@ -61,9 +62,9 @@ def paired_difference(cells: Sequence[Cell], reference: Sequence[Cell], group: s
     Raises InputError where they have no seed in common, the group has no task, or the cells are not comparable (other
     items, prompts, base model or token budget).
     """
-    seeds, tasks = _paired_items(cells, reference, group)
+    seeds, tasks, clusters = _paired_items(cells, reference, group)
     differences = [mine - other for mine, other in tasks]
-    return _of_items(differences, seeds, 2 * len(seeds), level, floor=-1.0)
+    return of_tasks(differences, clusters, seeds, 2 * len(seeds), level, floor=-1.0)
 
 
 def group_mean(cells: Sequence[Cell], group: str, level: float = 0.95) -> Estimate:
@@ -71,8 +72,8 @@ def group_mean(cells: Sequence[Cell], group: str, level: float = 0.95) -> Estima
 
     Raises InputError where the cells are not comparable or have no task in the group.
     """
-    seeds, tasks = _paired_items(cells, cells, group)
-    return _of_items([mine for mine, _ in tasks], seeds, len(seeds), level, floor=0.0)
+    seeds, tasks, clusters = _paired_items(cells, cells, group)
+    return of_tasks([mine for mine, _ in tasks], clusters, seeds, len(seeds), level, floor=0.0)
 
 
 def paired_values(
@@ -96,7 +97,7 @@ def seed_mean(values: Sequence[float], seeds: Sequence[int], cells: int, level: 
 
 def flips(cells: Sequence[Cell], reference: Sequence[Cell], group: str) -> Flips:
     """How many answers of the group turned from right in `reference` to wrong in `cells`, and from wrong to right."""
-    _, tasks = _paired_items(cells, reference, group)
+    _, tasks, _ = _paired_items(cells, reference, group)
     return Flips(
         right_to_wrong=sum(int(np.sum(other > mine)) for mine, other in tasks),
         wrong_to_right=sum(int(np.sum(mine > other)) for mine, other in tasks),
@@ -114,21 +115,35 @@ def _pairs(cells: Sequence[Cell], reference: Sequence[Cell]) -> list[tuple[Cell,
 
 def _paired_items(
     cells: Sequence[Cell], reference: Sequence[Cell], group: str
-) -> tuple[list[int], list[tuple[Array, Array]]]:
-    """The common seeds and, a task, the two arrays [seeds, items] of right (1) and wrong (0)."""
+) -> tuple[list[int], list[tuple[Array, Array]], list[Numbers | None]]:
+    """The common seeds; a task, the two arrays [seeds, items] of right (1) and wrong (0); each task's clusters."""
     pairs = _pairs(cells, reference)
-    names = group_tasks([cell for pair in pairs for cell in pair], group)
+    together = [cell for pair in pairs for cell in pair]
+    names = group_tasks(together, group)
     if not names:
         raise InputError(f"group {group!r}: no task in {pairs[0][0].method!r}; there are {sorted(pairs[0][0].groups)}")
     tasks = [
         tuple(np.array([pair[side].tasks[name].items for pair in pairs], dtype=np.float64) for side in (0, 1))
         for name in names
     ]
-    return [cell.seed for cell, _ in pairs], [(task[0], task[1]) for task in tasks]
+    return [cell.seed for cell, _ in pairs], [(task[0], task[1]) for task in tasks], clusters_of(together, names)
 
 
-def _of_items(tasks: list[Array], seeds: Sequence[int], cells: int, level: float, floor: float) -> Estimate:
-    return estimate_of(of_items(tasks), cells, seeds, sum(task.shape[1] for task in tasks), level, floor, 1.0)
+def of_tasks(
+    tasks: Sequence[Array],
+    clusters: Sequence[Numbers | None],
+    seeds: Sequence[int],
+    cells: int,
+    level: float,
+    floor: float,
+) -> Estimate:
+    """The mean over tasks, each [seeds, items], with its interval; without one where a task's items are one cluster."""
+    items = sum(task.shape[1] for task in tasks)
+    spread = of_items(tasks, clusters)
+    if spread is None:
+        mean = float(np.mean([task.mean() for task in tasks]))
+        return Estimate(mean, None, None, None, None, cells, tuple(seeds), items, len(seeds) > 1, level)
+    return estimate_of(spread, cells, seeds, items, level, floor, 1.0)
 
 
 def estimate_of(

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from adept_bench.analysis.clusters import Numbers, clusters_of
 from adept_bench.analysis.protocol import check_budget, group_tasks, label, pair_seeds
 from adept_bench.analysis.spread import Array
 from adept_bench.errors import InputError
@@ -48,6 +49,9 @@ class Path:
     """By seed: the base's cell, then one a rate."""
     notes: tuple[str, ...] = ()
     """Seeds that are left out, and why."""
+    had: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    """By seed, the rates it really has, where that is not all (`parts`): another rate's place is taken by the point
+    below it, which changes no line."""
     read: dict[tuple[object, ...], Coordinate] = field(default_factory=dict, compare=False, repr=False)
     """Its coordinates as far as they have been read: one path is compared with many others."""
 
@@ -56,26 +60,44 @@ class Path:
         return [cell for seed in seeds for cell in self.cells[seed]]
 
 
-def path_of(cells: Sequence[Cell], method: str) -> Path:
+def path_of(cells: Sequence[Cell], method: str, *, parts: bool = False) -> Path:
     """The path of `method` among the cells of one (preset, suite), whose `vanilla` cells are the bases.
 
-    Seeds without a base or without one of the rates are left out with a note. Raises InputError where there are fewer
-    than two rates, two cells of one seed and rate, no seed that is whole, or cells that may not be compared.
+    Seeds without a base or without one of the rates are left out with a note; with `parts` those with some of the rates
+    stay. Raises InputError where there are fewer than two rates, two cells of one seed and rate, no seed that is whole,
+    or cells that may not be compared.
     """
     bases = {cell.seed: cell for cell in cells if cell.method == BASE}
     found = _by_seed_and_rate([cell for cell in cells if cell.method == method])
     rates = tuple(sorted({rate for mine in found.values() for rate in mine}))
     if len(rates) < 2:
-        had = ", ".join(f"{rate:g}" for rate in rates) or "none"
-        raise InputError(f"{method}: a path has two or more learning rates, here {had}; `run --rates all` makes them")
+        here = ", ".join(f"{rate:g}" for rate in rates) or "none"
+        raise InputError(f"{method}: a path has two or more learning rates, here {here}; `run --rates all` makes them")
     lacking = {seed: _lacking(mine, rates, seed in bases) for seed, mine in sorted(found.items())}
     whole = [seed for seed, missing in lacking.items() if not missing]
-    notes = tuple(f"{method}: seed {seed} left out, no cell of {what}" for seed, what in lacking.items() if what)
+    kept_in_part = {seed for seed in found if parts and seed in bases}
+    notes = tuple(
+        f"{method}: seed {seed} left out, no cell of {what}"
+        for seed, what in lacking.items()
+        if what and seed not in kept_in_part
+    )
     if not whole:
-        raise InputError(f"{method}: no seed has the base and all {len(rates)} rates; {notes[0]}")
-    path = Path(method, rates, {seed: (bases[seed], *(found[seed][rate] for rate in rates)) for seed in whole}, notes)
+        lacks = "; ".join(f"seed {seed} has no cell of {what}" for seed, what in lacking.items())
+        raise InputError(f"{method}: no seed has the base and all {len(rates)} rates; {lacks}")
+    points = {seed: (bases[seed], *(found[seed][rate] for rate in rates)) for seed in whole}
+    had = {seed: tuple(sorted(found[seed])) for seed in kept_in_part - points.keys()}
+    points |= {seed: _filled(bases[seed], found[seed], rates) for seed in had}
+    path = Path(method, rates, dict(sorted(points.items())), notes, had)
     _check(path)
     return path
+
+
+def _filled(base: Cell, found: dict[float, Cell], rates: Sequence[float]) -> tuple[Cell, ...]:
+    """A point a rate; where there is none the one below it."""
+    points = [base]
+    for rate in rates:
+        points.append(found.get(rate, points[-1]))
+    return tuple(points)
 
 
 def _by_seed_and_rate(cells: Sequence[Cell]) -> dict[int, dict[float, Cell]]:
@@ -129,6 +151,8 @@ class Aligned:
     seeds: tuple[int, ...]
     sides: list[tuple[Coordinate, Coordinate]]
     """Of each path: acquisition and retention."""
+    clusters: tuple[list[Numbers | None], list[Numbers | None]] = ([], [])
+    """Of acquisition and of retention: each task's clusters of items; empty where no task has any."""
 
     def where(self, ends: Array, place: int) -> str:
         """Method and seed of a flat place of an array [paths, seeds], in words."""
@@ -141,15 +165,23 @@ def aligned(paths: Sequence[Path], seeds: Sequence[int], measure: Measure) -> Al
     together = [cell for path in paths for cell in path.of_seeds(seeds)]
     check_budget(together)
     read = _scores if measure.kind == "accuracy" else _losses
-    across, up = (read(paths, seeds, name, together) for name in (measure.acquisition, measure.retention))
-    return Aligned(measure, tuple(path.method for path in paths), tuple(seeds), list(zip(across, up, strict=True)))
+    (across, ours), (up, theirs) = (
+        read(paths, seeds, name, together) for name in (measure.acquisition, measure.retention)
+    )
+    names = tuple(path.method for path in paths)
+    return Aligned(measure, names, tuple(seeds), list(zip(across, up, strict=True)), (ours, theirs))
 
 
-def _scores(paths: Sequence[Path], seeds: Sequence[int], group: str, together: Sequence[Cell]) -> list[Coordinate]:
+Read = tuple[list[Coordinate], list[Numbers | None]]
+"""A coordinate of each path, and the clusters of its tasks' items."""
+
+
+def _scores(paths: Sequence[Path], seeds: Sequence[int], group: str, together: Sequence[Cell]) -> Read:
     names = group_tasks(together, group)
     if not names:
         raise InputError(f"{label(together[0])}: no task of group {group!r}; there are {sorted(together[0].groups)}")
-    return [_read(path, ("scores", *names, *seeds), partial(_score, path, seeds, names)) for path in paths]
+    clusters = clusters_of(together, names)
+    return [_read(path, ("scores", *names, *seeds), partial(_score, path, seeds, names)) for path in paths], clusters
 
 
 def _score(path: Path, seeds: Sequence[int], names: Sequence[str]) -> Coordinate:
@@ -160,7 +192,7 @@ def _score(path: Path, seeds: Sequence[int], names: Sequence[str]) -> Coordinate
     return Coordinate(np.mean([task.mean(axis=-1) for task in tasks], axis=0), tasks)
 
 
-def _losses(paths: Sequence[Path], seeds: Sequence[int], corpus: str, together: Sequence[Cell]) -> list[Coordinate]:
+def _losses(paths: Sequence[Path], seeds: Sequence[int], corpus: str, together: Sequence[Cell]) -> Read:
     if without := [cell for cell in together if corpus not in cell.losses]:
         raise InputError(f"{label(without[0])}: no held-out loss on {corpus!r}; expected one in every cell of a path")
     sizes = {len(cell.losses[corpus].documents) for cell in together}
@@ -171,7 +203,7 @@ def _losses(paths: Sequence[Path], seeds: Sequence[int], corpus: str, together: 
         )
     by_document = 0 not in sizes
     key = ("losses", corpus, by_document, *seeds)
-    return [_read(path, key, partial(_loss, path, seeds, corpus, by_document)) for path in paths]
+    return [_read(path, key, partial(_loss, path, seeds, corpus, by_document)) for path in paths], []
 
 
 def _loss(path: Path, seeds: Sequence[int], corpus: str, by_document: bool) -> Coordinate:

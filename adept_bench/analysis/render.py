@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adept_bench.analysis.table import REFERENCES
+from adept_bench.escapes import markdown, markdown_block, markdown_row, rich_text
 
 WIDTH = 110
 NONE = "-"  # what there is not
@@ -33,16 +34,13 @@ def as_markdown(tables: Sequence[dict[str, Any]]) -> str:
 
 
 def _markdown(table: dict[str, Any]) -> str:
-    parts = [f"### {table['suite']} on {table['preset']}"]
+    parts = [f"### {markdown(table['suite'])} on {markdown(table['preset'])}"]
     for block in blocks(table):
-        lines = [f"**{block.title}**", "", _pipes(block.header), _pipes(["---"] + ["---:"] * (len(block.header) - 1))]
-        parts.append("\n".join(lines + [_pipes(row) for row in block.rows]))
-    parts.append("\n".join(f"- {note}" for note in footnotes(table)))
+        rule = ["---"] + ["---:"] * (len(block.header) - 1)
+        header, *rows = ([markdown(value) for value in row] for row in (block.header, *block.rows))
+        parts.append("\n".join([f"**{markdown(block.title)}**", "", *map(markdown_row, (header, rule, *rows))]))
+    parts.append("\n".join(f"- {markdown_block(note)}" for note in footnotes(table)))
     return "\n\n".join(parts)
-
-
-def _pipes(values: Sequence[str]) -> str:
-    return "| " + " | ".join(value.replace("|", "\\|") for value in values) + " |"
 
 
 def as_text(tables: Sequence[dict[str, Any]], width: int | None = None, colour: bool = False) -> str:
@@ -52,22 +50,21 @@ def as_text(tables: Sequence[dict[str, Any]], width: int | None = None, colour: 
     from rich import box
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     out = StringIO()
     console = Console(file=out, width=max(width or 0, WIDTH), force_terminal=colour, no_color=not colour)
     for table in tables:
-        console.print(Text(f"{table['suite']} on {table['preset']}", style="bold"))
+        console.print(rich_text(f"{table['suite']} on {table['preset']}", style="bold"))
         for block in blocks(table):
-            shown = Table(title=Text(block.title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+            shown = Table(title=rich_text(block.title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
             for index, name in enumerate(block.header):
                 broken = name.replace("→", "→\n").replace("chance-", "chance-\n")
-                shown.add_column(Text(broken), justify="right" if index else "left", no_wrap=True)
+                shown.add_column(rich_text(broken), justify="right" if index else "left", no_wrap=True)
             for row in block.rows:
-                shown.add_row(*(Text(value) for value in row))
+                shown.add_row(*(rich_text(value) for value in row))
             console.print(shown)
         for note in footnotes(table):
-            console.print(Text(note, style="dim"))
+            console.print(rich_text(note, style="dim"))
         console.print()
     return out.getvalue().rstrip() + "\n"
 

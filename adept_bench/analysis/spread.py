@@ -21,6 +21,10 @@ With one seed there is no A: the interval holds for that seed alone, over other 
 
 Item variances are those of the items and two more, one at +1 and one at -1 (Bonett and Price 2012, for paired
 proportions), so that a difference of no item in 300 does not pass for certainty.
+
+Where items come in clusters (`clusters`), these are what is drawn: in B and C the residuals of a cluster are summed
+before they are squared, and the items' degrees of freedom are those of the clusters. Clusters of one item each change
+nothing. The two added items are clusters of their own.
 """
 
 from __future__ import annotations
@@ -31,12 +35,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from adept_bench.analysis.clusters import Array, Numbers, alone, freedom, sums
 from adept_bench.analysis.roots import root
 
-Array = NDArray[np.float64]
 # The part with more degrees of freedom is integrated over on a normal scale, the heavier tail of the other is exact:
 # correcting many claims asks for levels of 0.001, where points of equal probability would cut the tail off.
 NORMAL = np.linspace(-6.0, 6.0, 401)
@@ -99,34 +102,41 @@ def _quantiles(df: float) -> Array:
     return np.asarray(-np.sign(NORMAL) * special.stdtrit(df, special.ndtr(-np.abs(NORMAL))))
 
 
-def of_items(tasks: Sequence[Array]) -> Spread:
+def of_items(tasks: Sequence[Array], clusters: Sequence[Numbers | None] | None = None) -> Spread | None:
     """The spread of the unweighted mean over tasks; each task an array [seeds, items] with values in -1..1.
 
-    Rows are the same seeds in every task, columns the same items under every seed.
+    Rows are the same seeds in every task, columns the same items under every seed. `clusters`: of each task's items,
+    where they have any. None where all items of a task are of one cluster, which says nothing of others.
     """
+    clusters = clusters or [None] * len(tasks)
+    if alone(clusters):
+        return None
     by_seed = np.mean([task.mean(axis=1) for task in tasks], axis=0)
     seeds = len(by_seed)
     seed_variance = float(by_seed.var(ddof=1)) / seeds if seeds > 1 else 0.0
-    parts = np.array([_item_parts(task) for task in tasks]) / len(tasks) ** 2
-    item, rest = parts[:, 0], parts[:, 1]
+    parts = np.array([_item_parts(*one) for one in zip(tasks, clusters, strict=True)])
+    item, rest = parts[:, 0] / len(tasks) ** 2, parts[:, 1] / len(tasks) ** 2
     item_variance = max(float(item.sum() - rest.sum()), 0.0)
-    # Satterthwaite over tasks; a task of one item says nothing of its spread beyond the two added ones
-    freedom = np.array([max(task.shape[1] - 1, 1) for task in tasks])
-    item_df = float(item.sum() ** 2 / np.sum(item**2 / freedom))
+    # Satterthwaite over tasks
+    item_df = float(item.sum() ** 2 / np.sum(item**2 / parts[:, 2]))
     return Spread(float(by_seed.mean()), seed_variance**0.5, max(seeds - 1, 1), item_variance**0.5, item_df)
 
 
-def _item_parts(task: Array) -> tuple[float, float]:
-    """B and C of one task: the variance of its mean over items, and the part of it that is the rest's."""
+def _item_parts(task: Array, clusters: Numbers | None) -> tuple[float, float, float]:
+    """B and C of one task: the variance of its mean over items, and the part of it that is the rest's; and the degrees
+    of freedom of B."""
     seeds, items = task.shape
     by_item = task.mean(axis=0)
-    freedom = max(items - 1, 1)
-    squares = float(np.sum((by_item - by_item.mean()) ** 2)) + 2.0
-    item = squares / freedom / items
+    residuals = by_item - by_item.mean()
+    summed = sums(residuals, clusters)
+    # of a single item nothing is known beyond the two added ones
+    units, free = len(summed), max(len(summed) - 1, 1)
+    item = (float(np.sum(summed**2)) + 2.0) / free / items * (units / items)
+    item_df = float(free) if clusters is None else freedom(clusters, residuals)
     if seeds == 1:
-        return item, 0.0
-    rest = task - task.mean(axis=1, keepdims=True) - by_item + task.mean()
-    return item, float(np.sum(rest**2)) / ((seeds - 1) * freedom) / (seeds * items)
+        return item, 0.0, item_df
+    rest = sums(task - task.mean(axis=1, keepdims=True) - by_item + task.mean(), clusters)
+    return item, float(np.sum(rest**2)) / ((seeds - 1) * free) / (seeds * items) * (units / items), item_df
 
 
 def of_seeds(values: Sequence[float]) -> Spread:

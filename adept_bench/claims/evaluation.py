@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from adept_bench.claims.comparing import targets_of, without_target
+from adept_bench.claims.declared import on_preset
 from adept_bench.claims.families import CORRECTIONS, Corrected, corrected
 from adept_bench.claims.finding import Finding
 from adept_bench.claims.ledger import FAMILIES, Claim, Family, Ledger, Reported
@@ -34,11 +35,11 @@ def evaluate(cells: Sequence[Cell], ledger: Ledger | None = None) -> list[dict[s
     """
     ledger = ledger or load_ledger()
     presets = sorted({cell.preset for cell in cells})
-    return [
-        row
-        for name in presets
-        for row in rows_of(name, shown_of([c for c in cells if c.preset == name], ledger), ledger)
-    ]
+    rows: list[dict[str, Any]] = []
+    for name in presets:
+        mine = on_preset(ledger, name)
+        rows += rows_of(name, shown_of([cell for cell in cells if cell.preset == name], mine), mine)
+    return rows
 
 
 def rows_of(preset: str, shown: Sequence[Shown], ledger: Ledger) -> list[dict[str, Any]]:

@@ -116,6 +116,9 @@ class Measure(Entry):
     """Of layer importance."""
     by: Literal["accuracy", "statement", "loss"] | None = None
     """What learning and keeping are measured in (docs/acquisition.md)."""
+    level: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Of `kept`: at one level, this share of the way from the base to full CPT's best, in place of the mean over all.
+    Documents are then random where there is one seed."""
 
     @property
     def unit(self) -> Unit:
@@ -132,6 +135,8 @@ class Measure(Entry):
         for key in ("reference", "group", "corpus", "metric", "by"):
             if (getattr(self, key) is not None) != (key in _NEEDS[self.name]):
                 raise ValueError(f"{self.name} {'needs' if key in _NEEDS[self.name] else 'has no use for'} {key!r}")
+        if self.level is not None and self.name != "kept":
+            raise ValueError(f"{self.name} has no use for 'level'")
         return self
 
 

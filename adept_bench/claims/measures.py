@@ -13,13 +13,14 @@ from dataclasses import replace
 import numpy as np
 
 from adept_bench.analysis.clock import apart
+from adept_bench.analysis.clusters import clusters_of
 from adept_bench.analysis.protocol import group_tasks, label
 from adept_bench.analysis.spread import of_items, of_seeds
 from adept_bench.claims import layers
 from adept_bench.claims.acquisition import kept, learned
 from adept_bench.claims.finding import Finding
 from adept_bench.claims.ledger import Measure
-from adept_bench.claims.sides import ONE_SEED, Sides, pairs_of, seeds_of, side
+from adept_bench.claims.sides import ONE_CLUSTER, ONE_SEED, Sides, pairs_of, seeds_of, side
 from adept_bench.errors import InputError
 from adept_bench.results.schema import Cell, TokenShift
 
@@ -34,9 +35,12 @@ def accuracy(sides: Sides, measure: Measure, tasks: Collection[str] | None = Non
     if not names:
         wanted = f"group {measure.group!r}" if tasks is None else f"any of {', '.join(tasks)}"
         raise InputError(f"{label(pairs[0][0])}: no task of {wanted}")
-    sides_of = [[[cell.tasks[name].items for cell in side] for side in zip(*pairs, strict=True)] for name in names]
-    spread = of_items([np.subtract(*(np.array(side, dtype=np.float64) for side in task)) for task in sides_of])
-    points = replace(
+    differences = [
+        np.subtract(*(np.array([cell.tasks[name].items for cell in side], float) for side in zip(*pairs, strict=True)))
+        for name in names
+    ]
+    spread = of_items(differences, clusters_of([cell for pair in pairs for cell in pair], names))
+    points = spread and replace(
         spread,
         mean=100 * spread.mean,
         seed_error=100 * spread.seed_error,
@@ -44,13 +48,13 @@ def accuracy(sides: Sides, measure: Measure, tasks: Collection[str] | None = Non
     )
     return Finding(
         "points",
-        points.mean,
+        points.mean if points else 100 * float(np.mean([task.mean() for task in differences])),
         tuple(cell for pair in pairs for cell in pair),
         tuple(cell.seed for cell, _ in pairs),
         "items and seeds",
         points,
-        sum(len(task[0][0]) for task in sides_of),
-        untestable="" if len(pairs) > 1 else ONE_SEED,
+        sum(task.shape[1] for task in differences),
+        untestable=("" if points else ONE_CLUSTER) if len(pairs) > 1 else ONE_SEED,
     )
 
 

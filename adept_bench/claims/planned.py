@@ -10,6 +10,7 @@ from adept_bench.claims.planning import SEEDS, Planned
 from adept_bench.claims.render import console_of, pipes, plain, table_of
 from adept_bench.claims.units import possible, unscaled
 from adept_bench.claims.wording import amount
+from adept_bench.escapes import markdown, markdown_row, rich_text
 
 HEADER = ["claim", "spread of seeds; items", "from", *(f"{seeds} seeds" for seeds in SEEDS)]
 WIDTHS = (None, 17, 12, *(14 for _ in SEEDS))
@@ -30,27 +31,26 @@ def power_as_markdown(planned: Sequence[Planned], heading: str = "###") -> str:
     """A heading a preset, a pipe table a family."""
     parts = []
     for preset, of in groupby(planned, key=lambda one: one.preset):
-        parts.append(f"{heading} What the claims could see on {preset}")
+        parts.append(f"{heading} What the claims could see on {markdown(preset)}")
         for title, mine in _families(list(of)):
-            lines = [pipes(HEADER), pipes(["---:" if index in RIGHT else "---" for index, _ in enumerate(HEADER)])]
-            parts += [f"**{title}**", "\n".join([*lines, *(pipes(_columns(one)) for one in mine)])]
+            rule = ["---:" if index in RIGHT else "---" for index, _ in enumerate(HEADER)]
+            lines = [pipes(HEADER), markdown_row(rule)]
+            parts += [f"**{markdown(title)}**", "\n".join([*lines, *(pipes(_columns(one)) for one in mine)])]
     return "\n\n".join([*parts, f"- {NOTE}"])
 
 
 def power_as_text(planned: Sequence[Planned], width: int | None = None, colour: bool = False) -> str:
     """A rich table a preset and family, at most 120 columns wide."""
-    from rich.text import Text
-
     console, out = console_of(width, colour)
     for preset, of in groupby(planned, key=lambda one: one.preset):
-        console.print(Text(f"What the claims could see on {preset}", style="bold"))
+        console.print(rich_text(f"What the claims could see on {preset}", style="bold"))
         for title, mine in _families(list(of)):
-            console.print(Text(f"\n{title}", style="bold"))
+            console.print(rich_text(f"\n{title}", style="bold"))
             table = table_of(HEADER, WIDTHS, RIGHT)
             for one in mine:
-                table.add_row(*map(Text, _columns(one)))
+                table.add_row(*map(rich_text, _columns(one)))
             console.print(table)
-    console.print(Text(NOTE, style="dim"))
+    console.print(rich_text(NOTE, style="dim"))
     return plain(out)
 
 

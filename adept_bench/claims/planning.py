@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from adept_bench.analysis.spread import Spread
+from adept_bench.claims.declared import on_preset
 from adept_bench.claims.families import CORRECTIONS, family_level
 from adept_bench.claims.ledger import FAMILIES, Assumed, Claim, Family, Ledger
 from adept_bench.claims.loading import load_ledger
@@ -74,7 +75,9 @@ def plan_power(cells: Sequence[Cell], presets: Sequence[str], ledger: Ledger | N
     """One for each preset and claim that would be tested; a preset without cells is calculated with assumptions."""
     ledger = ledger or load_ledger()
     return [
-        planned for preset in presets for planned in _preset(preset, [c for c in cells if c.preset == preset], ledger)
+        planned
+        for preset in presets
+        for planned in _preset(preset, [c for c in cells if c.preset == preset], on_preset(ledger, preset))
     ]
 
 

@@ -21,6 +21,7 @@ from adept_bench.claims.wording import (
     sections,
     summary,
 )
+from adept_bench.escapes import markdown, markdown_block, markdown_row, rich_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,26 +51,27 @@ def as_markdown(rows: Sequence[Row], heading: str = "###") -> str:
 
 
 def _markdown(preset: str, rows: Sequence[Row], heading: str) -> str:
-    parts = [f"{heading} The paper's claims on {preset}", "\n".join(f"- {line}" for line in summary(rows).split("\n"))]
+    counted = "\n".join(f"- {markdown_block(one)}" for one in summary(rows).split("\n"))
+    parts = [f"{heading} The paper's claims on {markdown(preset)}", counted]
     for title, mine in sections(rows):
         tested = [row for row in mine if row["verdict"] != NO_DATA]
         if tested:
-            parts += [f"**{title}**", "\n".join(_pipe_table(tested))]
-    parts.append("\n".join(f"- {note}" for note in [*notes(rows), *missing(rows)]))
+            parts += [f"**{markdown(title)}**", "\n".join(_pipe_table(tested))]
+    parts.append("\n".join(f"- {markdown_block(note)}" for note in [*notes(rows), *missing(rows)]))
     return "\n\n".join(parts)
 
 
 def _pipe_table(rows: Sequence[Row]) -> Iterator[str]:
     yield pipes(HEADER)
-    yield pipes(["---:" if index in RIGHT else "---" for index, _ in enumerate(HEADER)])
+    yield markdown_row(["---:" if index in RIGHT else "---" for index, _ in enumerate(HEADER)])
     for row in rows:
-        *cells, verdict = columns(row)
-        yield pipes([*cells, verdict if row["verdict"] == INCONCLUSIVE else f"**{verdict}**"])
+        *cells, verdict = map(markdown, columns(row))
+        yield markdown_row([*cells, verdict if row["verdict"] == INCONCLUSIVE else f"**{verdict}**"])
 
 
 def pipes(values: Sequence[str]) -> str:
-    """A row of a Markdown table."""
-    return "| " + " | ".join(value.replace("|", "\\|").replace("\n", "<br>") for value in values) + " |"
+    """A row of a Markdown table of these texts."""
+    return markdown_row(list(map(markdown, values)))
 
 
 def as_text(rows: Sequence[Row], width: int | None = None, colour: bool = False) -> str:
@@ -77,30 +79,26 @@ def as_text(rows: Sequence[Row], width: int | None = None, colour: bool = False)
 
     Secondary claims without data are only listed, with the reasons.
     """
-    from rich.text import Text
-
     console, out = console_of(width, colour)
     for preset, of in by_preset(rows):
-        console.print(Text(f"The paper's claims on {preset}", style="bold"))
+        console.print(rich_text(f"The paper's claims on {preset}", style="bold"))
         for title, mine in sections(of):
-            console.print(Text(f"\n{title}", style="bold"))
+            console.print(rich_text(f"\n{title}", style="bold"))
             console.print(_table([row for row in mine if row["verdict"] != NO_DATA or row["family"] == "primary"]))
         for note in [*notes(of), *missing(of)]:
-            console.print(Text(note, style="dim"))
-        console.print(Text(summary(of), style="bold"))
+            console.print(rich_text(note, style="dim"))
+        console.print(rich_text(summary(of), style="bold"))
         console.print()
     return plain(out)
 
 
 def _table(rows: Sequence[Row]) -> Table:
-    from rich.text import Text
-
     table = table_of(HEADER, WIDTHS, RIGHT)
     for about, group in groupby(rows, key=lambda row: row["about"]):
-        table.add_row(Text(about, style="bold"))
+        table.add_row(rich_text(about, style="bold"))
         for row in group:
             *cells, verdict = columns(row)
-            table.add_row(*map(Text, cells), Text(verdict, style=STYLES.get(row["verdict"], "")))
+            table.add_row(*map(rich_text, cells), rich_text(verdict, style=STYLES.get(row["verdict"], "")))
         table.add_section()
     return table
 

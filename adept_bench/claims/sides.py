@@ -12,6 +12,7 @@ from adept_bench.results.schema import Cell
 
 Sides = Mapping[str, Sequence[Cell]]
 ONE_SEED = "one seed: nothing is known of the spread over seeds"
+ONE_CLUSTER = "all items of a task are of one cluster: nothing is known of others"
 
 
 class Whole(dict[str, Sequence[Cell]]):
@@ -19,7 +20,8 @@ class Whole(dict[str, Sequence[Cell]]):
 
     def __init__(self, cells: Sides) -> None:
         super().__init__(cells)
-        self.paths: dict[str, Path] = {}
+        self.paths: dict[tuple[str, bool], Path] = {}
+        """By method, and whether seeds that have only some rates belong to it."""
 
 
 def side(sides: Sides, method: str) -> tuple[Cell, ...]:

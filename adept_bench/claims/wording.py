@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
+from adept_bench.claims.declared import in_words
 from adept_bench.claims.units import Unit, possible
 from adept_bench.claims.verdicts import INCONCLUSIVE, KINDS, NO_DATA, VERDICTS
 
@@ -103,7 +104,8 @@ def amount(unit: Unit, value: float) -> str:
         return f"×{value:.2f}" if value < 100 else f"×{value:.0e}"
     if unit == "points":
         return f"{value:.1f} points"
-    return f"{value:.2f} {unit}"
+    digits = 3 if unit == "nats" and value < 0.1 else 2
+    return f"{value:.{digits}f} {unit}"
 
 
 def p_value(p: float | None) -> str:
@@ -141,7 +143,8 @@ def notes(rows: Sequence[Row]) -> list[str]:
             "only directions are judged: sizes and bounds are the paper's backbones', and this preset runs another "
             "base model"
         )
-    return [*found, *_remarks(rows), *_beside(rows), *undecidable(rows)]
+    declared = [line for name, _ in by_preset(rows) if (line := in_words(name))]
+    return [*declared, *found, *_remarks(rows), *_beside(rows), *undecidable(rows)]
 
 
 def _remarks(rows: Sequence[Row]) -> list[str]:

@@ -13,7 +13,7 @@ from adept_bench.cli.figures import figures_command
 from adept_bench.cli.info import doctor_command, list_command
 from adept_bench.cli.lab import lab_app
 from adept_bench.cli.merge import merge_command
-from adept_bench.cli.options import DebugFirst, QuietFirst, Version
+from adept_bench.cli.options import DebugFirst, QuietFirst, Version, state
 from adept_bench.cli.plan import plan_command
 from adept_bench.cli.probe import probe_app
 from adept_bench.cli.report import report_command
@@ -39,6 +39,7 @@ app = typer.Typer(
 def _root(
     context: typer.Context, quiet: QuietFirst = False, debug: DebugFirst = False, version: Version = False
 ) -> None:
+    state.command = context.invoked_subcommand
     processes = launched().size
     if processes > 1 and context.invoked_subcommand not in TOGETHER:
         raise InputError(

@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-from adept_bench.cli.options import LARGEST, Debug, ModelOption, Quiet, RevisionOption, SetOption
+from adept_bench.cli.options import Debug, ModelOption, Quiet, RevisionOption, SetOption
+from adept_bench.cli.saying import say
+from adept_bench.config.names import LARGEST_SEED
 from adept_bench.errors import InputError
 
 
@@ -32,7 +34,7 @@ def adapt_command(
     ] = None,
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Default: from the width.")] = None,
     seed: Annotated[
-        int, typer.Option("--seed", min=0, max=LARGEST, help="Order of the text, and of random choices.")
+        int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Order of the text, and of random choices.")
     ] = 0,
     revision: RevisionOption = None,
     trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="Run the model's own code.")] = False,
@@ -71,8 +73,8 @@ def adapt_command(
         overrides=settings or (),
     )
     for line in lines(summary):
-        typer.echo(line)
-    typer.echo(f"model: {output}")
+        say(line)
+    say(f"model: {output}")
 
 
 def _k(value: str | None) -> int | str | None:

@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
-from adept_bench.cli.options import Debug, Quiet, ResultsOption, SetOption, check_folder, split_names
+from adept_bench.cli.options import Debug, ForceOption, Quiet, ResultsOption, SetOption, split_names
+from adept_bench.cli.saying import say
 from adept_bench.errors import InputError
+from adept_bench.outputs import TIMING, check_file, check_folder
 
 METHODS = "full,llama-pro,lora,frozen,adept"
 
@@ -27,6 +29,7 @@ def bench_command(
     warmup: Annotated[int, typer.Option("--warmup", min=1, help="Steps before them.")] = 5,
     results: ResultsOption = Path("results"),
     settings: SetOption = None,
+    force: ForceOption = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -37,16 +40,22 @@ def bench_command(
     from adept_bench.config.loading import resolve
     from adept_bench.config.names import check_methods
 
-    check_folder("--results", results)
+    check_folder(results, option="--results")
     chosen = check_methods(split_names(methods) or [], "--methods")
     if "vanilla" in chosen:
         raise InputError("--methods: vanilla trains nothing; expected methods that train")
     config = resolve(suite, preset, overrides=settings or ())
+    if config.training.packing != "blocks":
+        raise InputError(
+            f"training.packing: {config.training.packing} cannot be timed, as random tokens are no documents; "
+            "expected blocks (--set training.packing=blocks)"
+        )
 
     from adept_bench.methods.registry import get
     from adept_bench.planning.architectures import config_of, known_as
     from adept_bench.planning.devices import known_device
     from adept_bench.progress import reporter
+    from adept_bench.results.timing import timing_path
     from adept_bench.shortage import OutOfMemory
     from adept_bench.suite.machine import device, device_name, threads
     from adept_bench.suite.workers import release
@@ -63,6 +72,10 @@ def bench_command(
     reporter().log(f"{config.model.source}: {source}; random weights on {device_name()}")
     shape, failed = known_as(config.model.source) or config.preset, False
     for name in chosen:
+        place = timing_path(results, device_name(), shape, name)
+        check_folder(place.parent, option="--results")
+        check_file(place, TIMING, force=force, option="--results")
+    for name in chosen:
         try:
             found = time_method(
                 get(name, config.options), config, architecture, shape, steps, warmup, known_device(device_name())
@@ -74,7 +87,7 @@ def bench_command(
         finally:
             release()  # what is left of a model would count as the next one's memory
         path = store(results, found)
-        print(f"{path}  {summary(found)}")
+        say(f"{path}  {summary(found)}")
     if failed:
         raise typer.Exit(1)
 

@@ -10,8 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from adept_bench.cli.options import Debug, Quiet, ResultsOption
+from adept_bench.cli.saying import say
 from adept_bench.cli.show import Format
 from adept_bench.errors import InputError, unknown_name
+from adept_bench.stdout import print_json
 
 
 def claims_command(
@@ -26,7 +28,10 @@ def claims_command(
 ) -> None:
     """Each claim of the paper beside what the stored results show: estimate, 95% interval, verdict (docs/claims.md)."""
     text = _power(results, preset, format) if power else _verdicts(results, preset, format)
-    typer.echo(text.rstrip("\n"))
+    if format is Format.json:
+        print_json(text)
+    else:
+        say(text.rstrip("\n"), styled=format is Format.table)
 
 
 def _verdicts(results: Path, preset: str | None, format: Format) -> str:
@@ -53,13 +58,13 @@ def _verdicts(results: Path, preset: str | None, format: Format) -> str:
 
 def _power(results: Path, preset: str | None, format: Format) -> str:
     """Of stored results as far as there are any; without them, or of a preset that has none, of assumptions."""
-    from adept_bench.config.experiments import list_presets
+    from adept_bench.config.experiments import preset_names
     from adept_bench.results.store import Store
 
     cells = Store(results).load_all(preset, paths=True) if results.is_dir() else []
     presets = sorted({cell.preset for cell in cells}) or [preset or "a preset without results"]
-    if preset is not None and not cells and preset not in list_presets():
-        raise unknown_name("--preset", "preset", preset, list_presets())
+    if preset is not None and not cells and preset not in preset_names():
+        raise unknown_name("--preset", "preset", preset, preset_names())
 
     from adept_bench.claims import plan_power, power_as_json, power_as_markdown, power_as_text
 

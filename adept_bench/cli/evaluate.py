@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from adept_bench.cli.options import (
-    LARGEST,
     BackendOption,
     Debug,
     FewshotOption,
+    ForceOption,
     ModelOption,
     OutputOption,
     PresetOption,
@@ -22,6 +22,8 @@ from adept_bench.cli.options import (
     task_settings,
     write_json_result,
 )
+from adept_bench.config.names import LARGEST_SEED
+from adept_bench.outputs import EVALUATION
 
 
 def eval_command(
@@ -29,17 +31,18 @@ def eval_command(
     suite: SuiteOption,
     preset: PresetOption = None,
     output: OutputOption = None,
+    force: ForceOption = False,
     settings: SetOption = None,
     backend: BackendOption = None,
     fewshot: FewshotOption = None,
     seed: Annotated[
-        int, typer.Option("--seed", min=0, max=LARGEST, help="Which of the lab's base models lab:base is.")
+        int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Which of the lab's base models lab:base is.")
     ] = 0,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Evaluate a model on a suite: its tasks and its held-out losses, as JSON."""
-    check_output(output)
+    target = check_output(output, EVALUATION, force, [model, suite, *filter(None, [preset])])
     overrides = [*(settings or ()), *task_settings(backend, fewshot)]
     from adept_bench.config.loading import resolve
 
@@ -49,4 +52,4 @@ def eval_command(
 
     from adept_bench.suite import evaluate_model
 
-    write_json_result(evaluate_model(config, seed=seed), output)
+    write_json_result(evaluate_model(config, seed=seed), target)

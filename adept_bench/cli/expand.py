@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adept_bench.cli.options import LARGEST, ModelOption, RevisionOption, split_integers
+from adept_bench.cli.options import ModelOption, RevisionOption, split_integers
+from adept_bench.cli.saying import say
+from adept_bench.config.names import LARGEST_SEED
 from adept_bench.errors import InputError
+from adept_bench.outputs import check_new_folder
 
 if TYPE_CHECKING:
     from adept_bench.models.exporting import Choice, Exported
@@ -51,7 +54,7 @@ def expand_command(
             min=2, help=f"Tokens a document is cut to when probing. Default: the model's context, at most {LONGEST}."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST, help="Seed of --select random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of --select random.")] = 0,
     dtype: Annotated[str, typer.Option(help="auto (the checkpoint's own), float32, bfloat16 or float16.")] = "auto",
     device: Annotated[str, typer.Option(help="Where the work is done: cpu, cuda, cuda:1, ...")] = "cpu",
     certify: Annotated[
@@ -74,10 +77,9 @@ def expand_command(
 
     use(for_terminal(quiet))
     named = _named_layers(layers, select, k, corpus)
+    check_new_folder(output, filter(None, (model, corpus)))
     from adept_bench.models.exporting import expand_checkpoint
-    from adept_bench.models.folders import free_output
 
-    free_output(output)
     done = expand_checkpoint(
         model,
         output,
@@ -100,10 +102,10 @@ PROVEN = {
 def _say(output: Path, exported: Exported) -> None:
     done = exported.expansion
     total = done.base_layers + len(done.copies)
-    typer.echo(f"{output}: {total} layers, {done.base_layers} of the base and {len(done.copies)} copies")
+    say(f"{output}: {total} layers, {done.base_layers} of the base and {len(done.copies)} copies")
     for source, copy in zip(done.sources, done.copies, strict=True):
-        typer.echo(f"  layer {copy} is a copy of base layer {source}")
-    typer.echo(f"certificate: {PROVEN[exported.kind]} (expansion.json)")
+        say(f"  layer {copy} is a copy of base layer {source}")
+    say(f"certificate: {PROVEN[exported.kind]} (expansion.json)")
 
 
 def _named_layers(layers: str | None, select: Select | None, k: int | None, corpus: str | None) -> list[int] | None:
@@ -136,8 +138,6 @@ def _selection(select: Select | None, k: int | None, corpus: str | None, seed: i
 
     def choose(depth: int, load: Callable[[], tuple[Any, Any]]) -> tuple[list[int], dict[str, Any]]:
         account: dict[str, Any] = {"select": select.value, "k": k}
-        if not 1 <= k <= depth:
-            raise InputError(f"--k: {k}; expected 1 to {depth}, the model's number of layers")
         if text is None:
             if select is Select.random:
                 return selection.random_layers(depth, k, seed), account | {"seed": seed}
@@ -145,7 +145,7 @@ def _selection(select: Select | None, k: int | None, corpus: str | None, seed: i
         importance = _importance(*load(), text.texts, max_length)
         return selection.lowest(importance, k), account | {"corpus": text.describe(), "importance": importance}
 
-    return Choice(choose, needs_model=text is not None)
+    return Choice(choose, needs_model=text is not None, k=k)
 
 
 def _importance(model: Any, tokenizer: Any, texts: list[str], max_length: int | None) -> list[float]:

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adept_bench.cli.options import Debug, Quiet, ResultsOption, check_folder, split_names, state
+from adept_bench.cli.options import Debug, ForceOption, Quiet, ResultsOption, split_names, state
+from adept_bench.cli.saying import say
 from adept_bench.errors import InputError, unknown_name
+from adept_bench.escapes import terminal
+from adept_bench.outputs import check_folder
 
 if TYPE_CHECKING:
     from adept_bench.figures.render import Outcome
@@ -29,16 +32,20 @@ def figures_command(
     ] = "png,svg",
     preset: Annotated[str | None, typer.Option("--preset", help="Only this preset.", metavar="P")] = None,
     suite: Annotated[str | None, typer.Option("--suite", help="Only this suite.", metavar="S")] = None,
+    force: ForceOption = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Render figures and tables from stored results: OUTPUT/PRESET/SUITE/NAME.png, .svg, .csv, and manifest.json.
 
-    What cannot be rendered is named on stderr with what is missing. A file that would not change is not touched.
+    What cannot be rendered is named on stderr with what is missing. A file that would not change is not touched. Files
+    that this program did not write, or that were changed since, are neither replaced nor removed.
     """
     formats = _formats(format)
-    check_folder("--output", output)
+    check_folder(output, [results])
     from adept_bench.figures import manifest
+
+    manifest.read(output, force)  # what is wrong with it is said before the work
     from adept_bench.figures.collect import collect
     from adept_bench.figures.render import chosen, render
     from adept_bench.figures.timing import NAME, timing_figures
@@ -58,18 +65,18 @@ def figures_command(
     reasons = {f"{outcome.place}/{outcome.name}": outcome.reason for outcome in missing}
     everything = only is None and preset is None and suite is None
     try:
-        _, removed = manifest.update(output, exported, reasons, everything)
+        _, removed = manifest.update(output, exported, reasons, everything, force)
     except OSError as error:
         raise InputError(f"--output: {error.filename or output} cannot be written: {error.strerror}") from None
     for one in exported:
         shown = [name for name in one.files if name.endswith(tuple(formats))] or list(one.files)
         count = len(one.sources)
-        print(f"{output / one.place / shown[0]}  {count} result file{'' if count == 1 else 's'}")
+        say(f"{output / one.place / shown[0]}  {count} result file{'' if count == 1 else 's'}")
     for name in removed:
         reporter().log(f"removed {output / name}: not what the results give any more")
     if faults := [outcome for outcome in missing if outcome.trace]:
         if state.debug:
-            print("\n".join(outcome.trace for outcome in faults), file=sys.stderr)
+            print(terminal("\n".join(outcome.trace for outcome in faults)), file=sys.stderr)
         raise typer.Exit(FAILED)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from adept_bench.cli.options import Debug, Quiet
+from adept_bench.cli.saying import say
 from adept_bench.errors import unknown_name
 
 
@@ -25,11 +26,11 @@ def list_command(
     for kind in [what] if what else _LISTS:
         entries = _LISTS[kind]()
         if what is None:
-            print(f"{kind}:")
+            say(f"{kind}:")
         width = max(map(len, entries), default=0)
         indent = "" if what else "  "
         for name, description in entries.items():
-            print(f"{indent}{name:<{width}}  {description}".rstrip())
+            say(f"{indent}{name:<{width}}  {description}".rstrip())
 
 
 def _suites() -> dict[str, str]:
@@ -90,9 +91,9 @@ def doctor_command(
         load_preset(preset)  # a wrong name is said before the machine is looked at
     machine = doctor.examine(online=online)
     for name, value in doctor.describe(machine):
-        print(f"{name:<14}{value}")
-    print()
+        say(f"{name:<14}{value}")
+    say("")
     for name, found in doctor.verdicts(machine, preset).items():
-        print(f"preset {name}: {'cannot run here: ' + '; '.join(found.problems) if found.problems else 'can run here'}")
+        say(f"preset {name}: {'cannot run here: ' + '; '.join(found.problems) if found.problems else 'can run here'}")
         if found.gpu:
-            print(f"  {found.gpu}")
+            say(f"  {found.gpu}")

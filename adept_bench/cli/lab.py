@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-from adept_bench.cli.options import LARGEST, Debug, Quiet
+from adept_bench.cli.options import Debug, Quiet
+from adept_bench.cli.saying import say
+from adept_bench.config.names import LARGEST_SEED
 
 lab_app = typer.Typer(help="The embedded lab world: its text, tokenizer and base models.", no_args_is_help=True)
 
@@ -27,7 +29,9 @@ def _lab() -> None:
 
 @lab_app.command("build")
 def build_command(
-    seed: Annotated[int, typer.Option("--seed", min=0, max=LARGEST, help="Seed of the base model.", metavar="N")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Seed of the base model.", metavar="N")
+    ] = 0,
     output: Annotated[Path, typer.Option("--output", help="Folder to make it in.", metavar="DIR")] = Path("lab"),
     kind: Annotated[
         Kind, typer.Option("--kind", help="base, or redundant: late layers that matter little.")
@@ -39,4 +43,4 @@ def build_command(
     from adept_bench.lab.build import build
 
     build(seed, output, kind.value)
-    print(output)
+    say(output)

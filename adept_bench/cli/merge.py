@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from adept_bench.cli.options import Debug, Quiet, split_names
+from adept_bench.cli.saying import say
 from adept_bench.errors import InputError
 
 
@@ -34,8 +35,8 @@ def merge_command(
     for line in merge_checkpoints(
         folders, output, weights=shares, corpora=split_names(corpora) or [], trust_remote_code=trust_remote_code
     ):
-        typer.echo(line)
-    typer.echo(f"model: {output}")
+        say(line)
+    say(f"model: {output}")
 
 
 def _number(text: str) -> float:

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from adept_bench.config.names import LARGEST_SEED
 from adept_bench.errors import InputError, unknown_name
+from adept_bench.outputs import FileOutput, Ours
 from adept_bench.progress import for_terminal, use
+from adept_bench.stdout import print_json
 
-LARGEST = 2**32 - 1  # numpy's generators take no larger seed
 MOST = 10_000  # numbers that one option may give
 
 
 @dataclass
 class State:
-    """What `--quiet` and `--debug` said, before the command or after it."""
+    """What `--quiet` and `--debug` said, before the command or after it, and the command."""
 
     quiet: bool = False
     debug: bool = False
+    command: str | None = None
 
 
 state = State()
@@ -88,7 +91,7 @@ RatesOption = Annotated[
 OutputOption = Annotated[
     Path | None, typer.Option("--output", help="Write the JSON here instead of to stdout.", metavar="FILE")
 ]
-
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace a file that this command did not write.")]
 
 BackendOption = Annotated[
     str | None,
@@ -169,8 +172,8 @@ def _range(part: str, option: str) -> tuple[int, int]:
     if found is None:
         raise InputError(f"{option}: {part!r} is not a whole number from 0; expected a list such as 0,1,2 or 0-4")
     for digits in filter(None, found.groups()):
-        if len(digits.lstrip("0")) > len(str(LARGEST)) or int(digits) > LARGEST:
-            raise InputError(f"{option}: {digits[:40]} is too large; expected whole numbers from 0 to {LARGEST}")
+        if len(digits.lstrip("0")) > len(str(LARGEST_SEED)) or int(digits) > LARGEST_SEED:
+            raise InputError(f"{option}: {digits[:40]} is too large; expected whole numbers from 0 to {LARGEST_SEED}")
     first = int(found[1])
     last = first if found[2] is None else int(found[2])
     if last < first:
@@ -192,44 +195,24 @@ Version = Annotated[
 ]
 
 
-def check_output(output: Path | None) -> None:
-    """Before the work: raise InputError where `output` could not be written after it. Nothing is left behind."""
+def check_output(
+    output: Path | None, ours: Ours, force: bool = False, inputs: Iterable[str | Path] = ()
+) -> FileOutput | None:
+    """Before the work: the file that a command writes at its end, None for stdout. Raises InputError (`outputs`)."""
     if output is None:
-        return
-    folder = output.parent
-    if output.is_dir():
-        raise InputError(f"--output: {output} is a folder; expected the name of a JSON file")
-    if not folder.is_dir():
-        raise InputError(f"--output: {folder} does not exist or is no folder; expected a file in an existing one")
-    import tempfile
-
-    try:
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise InputError(f"--output: {folder} cannot be written to: {error.strerror}") from None
+        return None
+    found = FileOutput(output, ours, force, tuple(inputs))
+    found.check()
+    return found
 
 
-def write_json_result(value: object, output: Path | None) -> None:
+def write_json_result(value: object, output: FileOutput | None) -> None:
     """A command's JSON: to the file `output`, whole, and said on stderr; to stdout where there is none."""
-    from adept_bench.files import write_json
     from adept_bench.progress import reporter
 
+    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     if output is None:
-        print(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False))
+        print_json(text)
         return
-    try:
-        write_json(output, value)
-    except OSError as error:
-        raise InputError(f"--output: {str(output)!r} cannot be written: {error.strerror}") from None
-    reporter().log(f"wrote {output}")
-
-
-def check_folder(option: str, folder: Path) -> None:
-    """Before the work: raise InputError, naming `option`, where `folder` is no folder or could not become one."""
-    import os
-
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{option}: {str(folder)!r} is a file; expected a folder")
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise InputError(f"{option}: {str(there)!r} is no folder that can be written to")
+    output.write(text + "\n")
+    reporter().log(f"wrote {output.path}")

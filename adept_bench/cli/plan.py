@@ -21,14 +21,15 @@ from adept_bench.cli.options import (
     SeedsOption,
     SetOption,
     SuiteOption,
-    check_folder,
     split_integers,
     split_names,
 )
+from adept_bench.cli.saying import say
 from adept_bench.cli.show import Format
-from adept_bench.cluster.slurm import Runs, options_from, write_slurm
+from adept_bench.cluster.slurm import Runs, check_slurm, options_from, write_slurm
 from adept_bench.errors import InputError
 from adept_bench.progress import reporter
+from adept_bench.stdout import print_json
 
 if TYPE_CHECKING:
     from adept_bench.config.schema import RunConfig
@@ -72,6 +73,9 @@ def plan_command(
             "--slurm-set", help="Such as time=12:00:00, partition=P, gpus=4, select_lr=true.", metavar="KEY=VALUE"
         ),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --slurm: replace files that this command did not write.")
+    ] = False,
     rates: RatesOption = "chosen",
     results: ResultsOption = Path("results"),
     settings: SetOption = None,
@@ -98,7 +102,7 @@ def plan_command(
     if slurm_set and slurm is None:
         raise InputError("--slurm-set: expected --slurm DIR too, which says where the jobs go")
     if slurm is not None:
-        check_folder("--slurm", slurm)
+        check_slurm(slurm, force)
     jobs = options_from(slurm_set or (), gpus=devices) if slurm is not None else None
     config = resolve(loaded, on, model=model, overrides=settings or ())
     variants = {
@@ -149,7 +153,7 @@ def plan_command(
     _print(plan, tables(plan), notes(plan), format)
     if slurm is not None:
         runs = Runs(suite, names, numbers, results, preset, model, settings or (), config.selection.seed, rates_of)
-        submit = write_slurm(runs, slurm, jobs)[-1]
+        submit = write_slurm(runs, slurm, jobs, force)[-1]
         reporter().log(f"wrote the jobs of {plan['totals']['cells']} cells; `bash {submit}` submits them")
 
 
@@ -169,9 +173,9 @@ def _print(value: dict[str, Any], found: Any, lines: list[str], format: Format) 
     from adept_bench.planning.render import as_markdown, as_text
 
     if format is Format.json:
-        print(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False))
+        print_json(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False))
     elif format is Format.markdown:
-        print(as_markdown(found, lines))
+        say(as_markdown(found, lines))
     else:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
-        print(as_text(found, lines, max(width, 100)))
+        say(as_text(found, lines, max(width, 100)))

@@ -11,6 +11,7 @@ import typer
 
 from adept_bench.cli.options import (
     Debug,
+    ForceOption,
     ModelOption,
     OutputOption,
     Quiet,
@@ -20,6 +21,7 @@ from adept_bench.cli.options import (
     write_json_result,
 )
 from adept_bench.errors import InputError
+from adept_bench.outputs import LAYERS, UNITS
 from adept_bench.progress import counted, reporter
 from adept_bench.shortage import advised
 
@@ -80,6 +82,7 @@ def layers(
     max_documents: MaxDocumentsOption = None,
     padding: PaddingOption = "ignored",
     output: OutputOption = None,
+    force: ForceOption = False,
     revision: RevisionOption = None,
     trust_remote_code: TrustOption = False,
     dtype: DtypeOption = "float32",
@@ -88,7 +91,7 @@ def layers(
     debug: Debug = False,
 ) -> None:
     """The importance of each layer: how much the loss grows when the layer is bypassed (masking), or another metric."""
-    check_output(output)
+    target = check_output(output, LAYERS, force, [model, corpus])
     from adept_bench.probing.layers import METRICS, probe_layers
     from adept_bench.probing.padding import PADDING
     from adept_bench.probing.report import layer_report
@@ -103,7 +106,7 @@ def layers(
             inputs.model, inputs.documents, metric=metric, batch_size=batch_size, on_progress=on_progress
         )
     report = layer_report(result, model=model, corpus=inputs.corpus, batch_size=batch_size, **inputs.settings)
-    write_json_result(report, output)
+    write_json_result(report, target)
 
 
 @probe_app.command("units")
@@ -129,6 +132,7 @@ def units(
     max_documents: MaxDocumentsOption = None,
     padding: PaddingOption = "ignored",
     output: OutputOption = None,
+    force: ForceOption = False,
     revision: RevisionOption = None,
     trust_remote_code: TrustOption = False,
     dtype: DtypeOption = "float32",
@@ -138,15 +142,20 @@ def units(
 ) -> None:
     """The importance of each unit, mean |w * dL/dw|, and the factor on the learning rate that follows from it."""
     chosen = split_integers(layers, "--layers")
-    check_output(output)
+    target = check_output(output, UNITS, force, [model, corpus])
     from adept_bench.probing.padding import PADDING
     from adept_bench.probing.rates import NORMALIZE
     from adept_bench.probing.report import unit_report
-    from adept_bench.probing.units import GRANULARITIES, probe_units
+    from adept_bench.probing.units import GRANULARITIES, check_layers, probe_units
 
     _check_name("--granularity", granularity, GRANULARITIES)
     _check_name("--normalize", normalize, NORMALIZE)
     _check_name("--padding", padding, PADDING)
+    if chosen is not None:
+        from adept_bench.models.declared import declared_layers
+
+        if depth := declared_layers(model, revision, trust_remote_code):
+            check_layers(chosen, depth)
     inputs = _load(
         model, revision, corpus, max_length, max_documents, padding, "units", trust_remote_code, dtype, device
     )
@@ -168,7 +177,7 @@ def units(
         batch_size=batch_size,
         **inputs.settings,
     )
-    write_json_result(report, output)
+    write_json_result(report, target)
 
 
 def _check_name(option: str, value: str, names: tuple[str, ...]) -> None:

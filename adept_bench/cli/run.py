@@ -77,23 +77,25 @@ def run_command(
         if name in chosen
     }
 
+    from adept_bench.models.folders import writing
     from adept_bench.suite import run_suite
     from adept_bench.suite.rates import parse_rates
 
     asked = parse_rates(rates)
 
-    failed = run_suite(
-        config,
-        methods=chosen,
-        seeds=numbers,
-        jobs=jobs,
-        select_lr=select_lr,
-        rates=asked,
-        results=results,
-        force=force,
-        variants=variants,
-        prepare=prepare,
-    )
+    with writing(results, "--results"):
+        failed = run_suite(
+            config,
+            methods=chosen,
+            seeds=numbers,
+            jobs=jobs,
+            select_lr=select_lr,
+            rates=asked,
+            results=results,
+            force=force,
+            variants=variants,
+            prepare=prepare,
+        )
 
     if group().main and not prepare:
         from adept_bench.cli.show import print_comparison

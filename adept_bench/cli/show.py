@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adept_bench.cli.options import Debug, Quiet, ResultsOption
+from adept_bench.cli.saying import say
 from adept_bench.errors import InputError, unknown_name
+from adept_bench.stdout import print_json
 
 if TYPE_CHECKING:
     from adept_bench.results.schema import Cell
@@ -82,10 +84,11 @@ def _print(cells: Sequence[Cell], format: str) -> None:
 
     tables = comparisons(cells)
     if format == "json":
-        text = as_json(tables)
-    elif format == "markdown":
+        print_json(as_json(tables).rstrip("\n"))
+        return
+    if format == "markdown":
         text = as_markdown(tables)
     else:
         terminal = sys.stdout.isatty()
         text = as_text(tables, width=shutil.get_terminal_size().columns if terminal else WIDTH, colour=terminal)
-    typer.echo(text.rstrip("\n"))
+    say(text.rstrip("\n"), styled=format == "table")

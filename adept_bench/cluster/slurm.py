@@ -16,9 +16,17 @@ from typing import Any
 
 from adept_bench.errors import InputError, unknown_name
 from adept_bench.files import write_whole
+from adept_bench.outputs import check_file, check_folder, starts_with
 
 TIME = re.compile(r"(\d+-)?\d+(:\d\d){0,2}")  # minutes, hours:minutes:seconds, days-hours and the like (man sbatch)
 NAME = re.compile(r"[\w.,@+-]+")
+STAGES = ("base", "rates", "cells")
+_SUBMITS = "# submits the arrays, each after the one before it has succeeded"
+_OURS = {
+    "tasks": starts_with("--methods "),
+    "sbatch": starts_with("#SBATCH --job-name=adept-"),
+    "submit": starts_with(_SUBMITS),
+}
 
 
 @dataclass(frozen=True)
@@ -124,19 +132,29 @@ class Runs:
         return options + [part for setting in self.settings for part in ("--set", setting)]
 
 
-def write_slurm(runs: Runs, folder: Path, options: SlurmOptions | None = None) -> list[Path]:
+def check_slurm(folder: Path, force: bool = False) -> None:
+    """Raise InputError where job files could not be written to `folder`, or would replace others (unless `force`)."""
+    check_folder(folder, option="--slurm")
+    names = {f"{stage}.{kind}": _OURS[kind] for stage in STAGES for kind in ("tasks", "sbatch")}
+    for name, ours in (names | {"submit.sh": _OURS["submit"]}).items():
+        check_file(folder / name, ours, force=force, option="--slurm")
+    check_folder(folder / "logs", option="--slurm")
+
+
+def write_slurm(runs: Runs, folder: Path, options: SlurmOptions | None = None, force: bool = False) -> list[Path]:
     """Write task lists, job scripts and `submit.sh` to `folder`; returns their paths, `submit.sh` last.
 
     - base: an array of a task a seed, that measures what the seed's cells share (`run --prepare`).
     - rates, with `options.select_lr`: after it, an array of a task a method, that chooses the method's learning rate.
     - cells: after those, an array of a task a cell.
-    Raises InputError for an option that sbatch would refuse, and where there is no cell.
+    Raises InputError for an option that sbatch would refuse, where there is no cell, and as `check_slurm` does.
     """
     options = options or SlurmOptions()
     options.check()
     if not runs.methods or not runs.seeds:
         raise InputError("--slurm: there is no cell to run; expected at least one method and one seed")
     folder = folder.resolve()
+    check_slurm(folder, force)
     methods = ",".join(runs.methods)
     trained = [name for name in runs.methods if name != "vanilla"]
     stages = {"base": [f"--prepare --methods {methods} --seeds {seed}" for seed in runs.seeds]}
@@ -215,7 +233,7 @@ def _launch(options: SlurmOptions) -> list[str]:
 def _submit(stages: Sequence[str], folder: Path) -> str:
     lines = [
         "#!/usr/bin/env bash",
-        "# submits the arrays, each after the one before it has succeeded",
+        _SUBMITS,
         "set -euo pipefail",
     ]
     after = ""

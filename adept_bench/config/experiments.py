@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from adept_bench.config.names import METHOD_NAMES, check_methods
+from adept_bench.config.names import EXPECTED, FILE_NAME, METHOD_NAMES, check_methods, named
 from adept_bench.config.schema import SECTIONS, Preset, RunConfig, Suite
 from adept_bench.config.sources import Lines, explain, merge_lines, merged, place, read_yaml
 from adept_bench.errors import InputError, unknown_name
@@ -34,6 +33,11 @@ def learning_rates_file(preset: str, suite: str) -> Path:
 def list_suites() -> dict[str, str]:
     """Description by name of the shipped suites, in alphabetical order."""
     return {path.stem: load_suite(str(path)).description for path in _shipped("suites").values()}
+
+
+def preset_names() -> list[str]:
+    """The shipped presets, in alphabetical order."""
+    return list(_shipped("presets"))
 
 
 def list_presets() -> dict[str, str]:
@@ -63,6 +67,7 @@ def load_preset(name_or_path: str) -> Preset:
     grids = preset.selection.method_grids
     if grids:
         check_methods(grids, place(lines, ("selection", "method_grids"), str(path)))
+    _check_declared(preset, path)
     return preset
 
 
@@ -83,8 +88,8 @@ def _find(name_or_path: str, kind: str, option: str, what: str) -> Path:
                 f"{option}: no file {name_or_path!r}; expected a YAML file or one of: {', '.join(shipped)}"
             )
         # the name becomes a folder of results
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", path.stem):
-            raise InputError(f"{option}: file name {path.name!r} must consist of letters, digits, '.', '_' and '-'")
+        if not named(FILE_NAME, path.stem):
+            raise InputError(f"{option}: file name {path.name!r} is not valid; expected {EXPECTED[FILE_NAME]}")
         return path
     raise unknown_name(option, what, name_or_path, shipped)
 
@@ -136,17 +141,32 @@ def _on_preset(suite: Suite, preset: Preset) -> Suite:
 
 
 def _check_variants(loaded: Suite | Preset, path: Path) -> None:
-    """Names that can be part of a file's name and are no method's; methods that exist; settings that fit."""
+    """Names that are no method's; methods that exist; settings that fit."""
     lines = loaded._lines
     for name, variant in loaded.variants.items():
         where = place(lines, ("variants", name), str(path))
         if name in METHOD_NAMES:
             raise InputError(f"{where}: variant {name!r} has the name of a method; expected another one")
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-            raise InputError(f"{where}: variant {name!r} must consist of letters, digits, '.', '_' and '-'")
         check_methods([variant.of], place(lines, ("variants", name, "of"), str(path)))
         inner = {at[2:]: line for at, line in lines.items() if at[:2] == ("variants", name)}
         _check_part(variant.sections(), inner, path)
+
+
+def _check_declared(preset: Preset, path: Path) -> None:
+    """Its suite exists; so do its methods, or they are variants of preset or suite."""
+    declared = preset.declared
+    if declared is None:
+        return
+    lines = preset._lines
+    suite = _find(declared.suite, "suites", place(lines, ("declared", "suite"), str(path)), "suite")
+    variants = {**load_suite(str(suite)).variants, **preset.variants}
+    named = {"method": [declared.method], "references": declared.references, "also": declared.also}
+    for key, names in named.items():
+        if names:
+            check_methods(names, place(lines, ("declared", key), str(path)), variants)
+    if declared.method in declared.references:
+        where = place(lines, ("declared", "references"), str(path))
+        raise InputError(f"{where}: {declared.method} is compared with itself; expected other methods")
 
 
 def _check_part(sections: dict[str, Any], lines: Lines, path: Path) -> None:

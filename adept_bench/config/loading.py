@@ -71,12 +71,12 @@ def resolve(
     change, change_lines, raw = _changes(suite, model, overrides)
     said: list[str] = []  # of the suite that a variant is resolved beside
     if variant is not None:
-        plain = _flat(preset, suite, needs_domain="domain" not in change.get("data", {}))
+        plain = _flat(preset, suite, needs_domain="domain" not in _inside(change, "data"))
         _, said = _without_what_was_replaced(plain, change, preset, keep_tasks)
         change = merged(change, suite.variants[variant].sections())
         own = ("variants", variant)
         change_lines |= {at[2:]: where for at, where in suite._lines.items() if at[:2] == own and len(at) > 2}
-    base = _flat(preset, suite, needs_domain="domain" not in change.get("data", {}))
+    base = _flat(preset, suite, needs_domain="domain" not in _inside(change, "data"))
     base, left_out = _without_what_was_replaced(base, change, preset, keep_tasks)
     data = merged(base, change)
     if isinstance(data.get("tasks"), dict):
@@ -88,6 +88,8 @@ def resolve(
     for line in left_out:
         if line not in said:
             reporter().log(line)
+    option = "tasks.cluster"
+    config._clustered.update({name: place(lines, ("tasks", "cluster", name), option) for name in config.tasks.cluster})
     return config
 
 
@@ -133,7 +135,7 @@ def _flat(preset: Preset, suite: Suite, *, needs_domain: bool) -> dict[str, Any]
         text = domains[suite.domain].model_dump(mode="json")
         corpora |= {"domain": text["train"], "domain_heldout": text["heldout"]}
     tasks = preset.tasks.model_dump(
-        mode="json", include={"num_fewshot", "fewshot", "data", "batch_size", "limit", "limits"}
+        mode="json", include={"num_fewshot", "fewshot", "data", "cluster", "batch_size", "limit", "limits"}
     )
     tasks |= {
         "groups": _groups(preset.tasks, suite.domain),
@@ -159,15 +161,14 @@ def _without_what_was_replaced(
     """
 
     def replaced(section: str, key: str) -> str | None:
-        here = change.get(section)
-        new = here.get(key) if isinstance(here, Mapping) else None
+        new = _inside(change, section).get(key)
         if new is None or new == base[section].get(key):
             return None
         parts = new if isinstance(new, list) else [new]
         return ", ".join(str(part.get("source") if isinstance(part, Mapping) else part) for part in parts) or str(new)
 
     base = {**base, **{part: dict(base[part]) for part in ("data", "model", "tasks", "selection")}}
-    if isinstance(change.get("selection"), Mapping) and "grid" in change["selection"]:
+    if "grid" in _inside(change, "selection"):
         base["selection"]["method_grids"] = {}
     new_model, new_domain, new_general = (
         replaced("model", "source"),
@@ -195,6 +196,14 @@ def _without_what_was_replaced(
     return base, lines
 
 
+def _inside(change: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    """The mapping at these keys of what is not validated yet; empty where there is none, or something else."""
+    for name in names:
+        found = change.get(name)
+        change = found if isinstance(found, Mapping) else {}
+    return change
+
+
 def _drop(
     base: dict[str, Any], change: Mapping[str, Any], preset: Preset, why: str, *, general: bool, others: bool
 ) -> list[str]:
@@ -204,7 +213,7 @@ def _drop(
     """
     dropped: list[str] = []
     for kind in ("groups", "validation"):
-        by_hand = (change.get("tasks") or {}).get(kind) or {}
+        by_hand = _inside(change, "tasks", kind)
         kept = {}
         for group, names in base["tasks"][kind].items():
             of_general = group == "general" or group.startswith("general_")
@@ -242,4 +251,6 @@ def _validated(data: dict[str, Any], raw: Mapping[Location, str], lines: Lines, 
         return _validated(data, rest, lines, suite)
     if config.selection.method_grids:
         check_methods(config.selection.method_grids, place(lines, ("selection", "method_grids"), f"--suite {suite}"))
+    option = "tasks.cluster"
+    config._clustered.update({name: place(lines, ("tasks", "cluster", name), option) for name in config.tasks.cluster})
     return config

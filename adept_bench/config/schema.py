@@ -20,10 +20,12 @@ from pydantic import (
     model_validator,
 )
 
-from adept_bench.config.names import CORE_METHODS, DEFAULT_PRESET
+from adept_bench.config.names import CORE_METHODS, DEFAULT_PRESET, FILE_NAME, LARGEST_SEED, NAME
 
+Name = Annotated[str, Field(pattern=NAME)]
+FileName = Annotated[str, Field(pattern=FILE_NAME)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 
 
 def later(default: Any) -> Any:
@@ -146,16 +148,19 @@ class DataConfig(Preparation):
 class TaskConfig(Section):
     """What is asked of a model, as lm-eval task names."""
 
-    groups: dict[str, list[str]] = {}
+    groups: dict[Name, list[Name]] = {}
     """Test tasks by group: `general`, `domain`, further ones such as `domain_known`. Default: none, losses only."""
-    validation: dict[str, list[str]] = {}
+    validation: dict[Name, list[Name]] = {}
     """Tasks that choose the learning rate, by group; their items are never test items. Default: none (ours)."""
     num_fewshot: Annotated[int, Field(ge=0)] | None = None
     """Examples before each question. Default: what each task says (lm-eval)."""
-    fewshot: dict[str, Annotated[int, Field(ge=0)]] = later({})
+    fewshot: dict[Name, Annotated[int, Field(ge=0)]] = later({})
     """Examples before each question by task, over `num_fewshot` and what the task says. Default: none named (ours)."""
-    data: dict[str, str] = later({})
+    data: dict[Name, str] = later({})
     """Local copies of tasks' data, by task: a file or a folder of files. Default: none, the Hub's (lm-eval)."""
+    cluster: dict[str, str | None] = later({})
+    """What items that belong together share, by task: a field of the items, or text with fields in it; null: nothing.
+    Intervals count them as one draw. Default: what each task says, and of a group the subtask (ours)."""
     backend: Literal["hf", "vllm"] = later("hf")
     """What scores: transformers in this process, or vLLM where it is installed. Default hf (ours)."""
     vllm: dict[str, Any] = later({})
@@ -164,7 +169,7 @@ class TaskConfig(Section):
     """Requests in a batch; changes speed and memory, not what is asked. Default 64 (ours)."""
     limit: PositiveInt | None = None
     """Only the first items of each task, for trying things out. Default: all (ours)."""
-    limits: dict[str, PositiveInt] = later({})
+    limits: dict[Name, PositiveInt] = later({})
     """Only the first items of single tasks, by task. Default: none named (ours)."""
 
     @property
@@ -186,6 +191,9 @@ class TrainingConfig(Section):
     """Tokens a method trains on, the same for all. No default."""
     length: Annotated[int, Field(ge=2)]
     """Tokens in a packed sequence. No default."""
+    packing: Literal["blocks", "documents"] = later("blocks")
+    """`blocks`: attention looks across the documents of a sequence. `documents`: it stays within each, positions begin
+    anew and a document's first token is not predicted (docs/corpora.md). Default blocks (ours)."""
     batch_size: PositiveInt
     """Sequences in a batch. No default."""
     accumulation: PositiveInt = 1
@@ -309,7 +317,7 @@ class SelectionConfig(Section):
     """Highest mean of the validation groups `general` and `domain`, chance-corrected. Default and only one (ours)."""
     seed: Seed = 0
     """Seed of the cells that --select-lr tries, unless --rates all has it try all seeds. Default 0 (ours)."""
-    shared_with: str | None = None
+    shared_with: FileName | None = None
     """A suite of the same model, corpora and budget whose choices count here too. Default: none."""
 
     def grid_for(self, method: str, of: str | None = None) -> list[float]:
@@ -367,6 +375,8 @@ class RunConfig(Section):
     """How the learning rate is chosen."""
     analyses: AnalysesConfig | None = later(None)
     """What is measured beside tasks and losses. Default: nothing."""
+    _clustered: dict[str, str] = PrivateAttr(default_factory=dict)
+    """File and line of each of `tasks.cluster`."""
 
 
 class DomainText(Section):
@@ -381,7 +391,7 @@ class DomainText(Section):
 class PresetData(Preparation):
     """A preset's corpora, for all its domains."""
 
-    domains: dict[str, DomainText]
+    domains: dict[Name, DomainText]
     """Corpora by domain name; a suite names its domain. No default."""
     general: Corpus
     """As `data.general` of a run. No default."""
@@ -400,9 +410,9 @@ class PresetData(Preparation):
 class PresetTaskSet(Section):
     """Tasks for all domains of a preset."""
 
-    general: list[str] = []
+    general: list[Name] = []
     """The group `general`. Default: none."""
-    domains: dict[str, dict[str, list[str]]] = {}
+    domains: dict[Name, dict[Name, list[Name]]] = {}
     """Further groups (`domain`, `domain_known`, ...) by domain name. Default: none."""
 
 
@@ -413,15 +423,17 @@ class PresetTasks(PresetTaskSet):
     """As above, for the choice of the learning rate. Default: none."""
     num_fewshot: Annotated[int, Field(ge=0)] | None = None
     """As `tasks.num_fewshot` of a run. Default: what each task says."""
-    fewshot: dict[str, Annotated[int, Field(ge=0)]] = later({})
+    fewshot: dict[Name, Annotated[int, Field(ge=0)]] = later({})
     """As `tasks.fewshot` of a run. Default: none named."""
-    data: dict[str, str] = later({})
+    data: dict[Name, str] = later({})
     """As `tasks.data` of a run. Default: none."""
+    cluster: dict[str, str | None] = later({})
+    """As `tasks.cluster` of a run. Default: what each task says."""
     batch_size: PositiveInt = 64
     """As `tasks.batch_size` of a run. Default 64."""
     limit: PositiveInt | None = None
     """As `tasks.limit` of a run. Default: all."""
-    limits: dict[str, PositiveInt] = later({})
+    limits: dict[Name, PositiveInt] = later({})
     """As `tasks.limits` of a run. Default: none named."""
 
 
@@ -468,6 +480,39 @@ class SuiteVariant(Section):
         return {name: part for name, part in parts.items() if part}
 
 
+class AssumedSpread(Section):
+    """Of a difference of two methods, for a calculation of power before there are results."""
+
+    seed_sd: Annotated[float, Field(ge=0)]
+    """Standard deviation over seeds. No default."""
+    item_error: Annotated[float, Field(ge=0)]
+    """Standard error from items or documents alone. No default."""
+    items: PositiveInt
+    """How many there are. No default."""
+
+
+class Declared(Section):
+    """What was settled before a preset's first cell was run: its primary claims, in place of the ledger's.
+
+    Each says that `method` keeps more than one of `references` where both have learned as much (docs/acquisition.md).
+    """
+
+    suite: str
+    """The suite whose cells they are judged on. No default."""
+    by: Literal["accuracy", "statement", "loss"]
+    """What learning and keeping are measured in. No default."""
+    level: Annotated[float, Field(gt=0, lt=1)]
+    """Where: the share of the way from the base to full CPT's best acquisition. No default."""
+    method: str = "adept"
+    """The method. Default adept."""
+    references: Annotated[list[str], Field(min_length=1)]
+    """What it is compared with, a claim each. No default."""
+    also: list[str] = []
+    """Methods for which the claims are told too, as secondary ones. Default: none."""
+    assumed: AssumedSpread
+    """Spread of such a difference, for `claims --power` before there are results. No default."""
+
+
 class Preset(Section):
     """A file of experiments/presets: base model, corpora and budget."""
 
@@ -491,12 +536,14 @@ class Preset(Section):
     """How importance is measured."""
     options: MethodOptions = MethodOptions()
     """Options of the methods."""
-    domains: dict[str, DomainSettings] = {}
+    domains: dict[Name, DomainSettings] = {}
     """Settings that differ in one of the domains, by its name. Default: none do."""
     selection: SelectionConfig
     """How the learning rate is chosen."""
-    variants: dict[str, SuiteVariant] = {}
+    variants: dict[FileName, SuiteVariant] = {}
     """Variants that its suites may list, over a suite's own of the same name. Default: none."""
+    declared: Declared | None = None
+    """Its primary claims, settled before its first cell. Default: the ledger's."""
     _lines: dict[tuple[str | int, ...], str] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
@@ -517,7 +564,7 @@ class Suite(Section):
     """The file's name without its ending."""
     description: str = ""
     """One line for `adept-bench list`. Default: empty."""
-    domain: str | None = None
+    domain: Name | None = None
     """One of the preset's domains. May be left out where `data.domain` names a corpus."""
     methods: list[str] = list(CORE_METHODS)
     """Methods that are compared. Default: the core of contract.md."""
@@ -541,7 +588,7 @@ class Suite(Section):
     """As `RunConfig.selection`, in part."""
     analyses: dict[str, Any] = {}
     """As `RunConfig.analyses`, in part; present, if empty, it asks for all of them."""
-    variants: dict[str, SuiteVariant] = {}
+    variants: dict[FileName, SuiteVariant] = {}
     """The suite's own variants of methods, by name; `methods` may list them. Default: none."""
     _lines: dict[tuple[str | int, ...], str] = PrivateAttr(default_factory=dict)
 

@@ -8,87 +8,28 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel
 
+from adept_bench.config.names import EXPECTED
+from adept_bench.config.plain_yaml import Lines, Location, parse_yaml
 from adept_bench.errors import InputError, nearest
-
-Location = tuple[str | int, ...]
-Lines = dict[Location, str]
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that reads 1e-3 as a number, as YAML 1.2 does and as people mean it."""
-
-
-class _FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """The same in C, where PyYAML has it: seven times as fast, but less clear about what is wrong."""
-
-
-for _one in (_Loader, _FastLoader):
-    _one.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-    )
+from adept_bench.escapes import line
+from adept_bench.guarded import SMALL, one_line, read_text
 
 
 def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
     """The mapping in the file and, for each key in it, "file:line". InputError where it is no plain YAML mapping."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    try:
-        try:
-            value, lines = _parsed(_FastLoader, text, path)
-        except yaml.YAMLError:
-            value, lines = _parsed(_Loader, text, path)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise InputError(f"{path}:{line}: not valid YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
+    value, lines = parse_yaml(read_text(path, SMALL, "YAML"), str(path))
+    if value is None:
+        return {}, lines
     if not isinstance(value, dict):
         raise InputError(f"{path}:1: expected keys with values, found {type(value).__name__}")
     return value, lines
 
 
-def _parsed(kind: type[Any], text: str, path: Path) -> tuple[Any, Lines]:
-    loader, lines = kind(text), dict[Location, str]()
-    try:
-        node = loader.get_single_node()
-        return (_build(loader, node, (), lines, path) if node is not None else {}), lines
-    finally:
-        loader.dispose()
-
-
-def _build(loader: Any, node: yaml.Node, at: Location, lines: Lines, path: Path) -> Any:
-    lines.setdefault(at, f"{path}:{node.start_mark.line + 1}")
-    if isinstance(node, yaml.MappingNode):
-        mapping: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            place = f"{path}:{key_node.start_mark.line + 1}"
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise InputError(f"{place}: a key must be a plain name")
-            key = str(key_node.value)
-            if key in mapping:
-                raise InputError(f"{place}: key {key!r} is already set at {lines[(*at, key)]}")
-            lines[(*at, key)] = place
-            mapping[key] = _build(loader, value_node, (*at, key), lines, path)
-        return mapping
-    if isinstance(node, yaml.SequenceNode):
-        return [_build(loader, item, (*at, i), lines, path) for i, item in enumerate(node.value)]
-    return loader.construct_object(node)
-
-
 def parse_value(text: str, option: str) -> Any:
     """The YAML value in `text`, as --set gives it. InputError names `option`."""
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        problem = getattr(error, "problem", None) or "unreadable"
-        raise InputError(f"{option}: {text!r} is not a YAML value: {problem}") from None
+    return parse_yaml(text, option, shown=f"{option}: {one_line(repr(text), 80)} is not a YAML value")[0]
 
 
 def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,7 +129,7 @@ def _in_file_order(sentence: str) -> tuple[str, int]:
 
 def _sentence(problem: Any, model: type[BaseModel], lines: Lines, otherwise: str) -> str:
     at = location(problem)
-    where, key, value = place(lines, at, otherwise), dotted(at), problem["input"]
+    where, key, value = place(lines, at, otherwise), line(dotted(at)), problem["input"]
     kind = problem["type"]
     if kind == "extra_forbidden":
         return unknown_key(where, at, keys_of(model, at[:-1]))
@@ -199,6 +140,8 @@ def _sentence(problem: Any, model: type[BaseModel], lines: Lines, otherwise: str
     if kind in ("model_type", "dict_type"):
         keys = keys_of(model, at)
         expected = f"keys with values{' (' + ', '.join(keys) + ')' if keys else ''}"
+    elif kind == "string_pattern_mismatch" and problem["ctx"]["pattern"] in EXPECTED:
+        expected = EXPECTED[problem["ctx"]["pattern"]]
     else:
         expected = (
             problem["msg"].removeprefix("Input should be ").removeprefix("a valid ").partition(", unable to parse")[0]
@@ -207,7 +150,7 @@ def _sentence(problem: Any, model: type[BaseModel], lines: Lines, otherwise: str
     if kind == "literal_error" and isinstance(value, str):
         close = nearest(value, re.findall(r"'([^']*)'", problem["ctx"]["expected"]))
         hint = f"; did you mean {close!r}?" if close else ""
-    return f"{where}: {key}: {value!r} is not valid; expected {expected}{hint}"
+    return f"{where}: {key}: {one_line(repr(value))} is not valid; expected {expected}{hint}"
 
 
 def unknown_key(where: str, at: Location, known: list[str]) -> str:

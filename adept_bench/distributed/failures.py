@@ -7,9 +7,11 @@ import sys
 import time
 
 from adept_bench.distributed.group import group
+from adept_bench.escapes import terminal
 
 PATIENCE = 60.0  # seconds within which an error that all processes meet has been met by all
 FAILED = 1
+KEPT = "what is finished is kept, and the same command goes on from there"
 
 
 def met_by_all(attempt: int) -> bool:
@@ -37,10 +39,8 @@ def met_by_all(attempt: int) -> bool:
 def end(trace: str) -> None:
     """End this process with what went wrong on stderr; its launcher then ends the others. Never returns."""
     here = group()
-    sys.stderr.write(
-        f"[process {here.rank} of {here.size}] failed alone, which ends all of them; "
-        f"what is finished is kept, and the same command goes on from there\n{trace}"
-    )
+    said = f"failed alone, which ends all of them; {KEPT}"
+    sys.stderr.write(f"[process {here.rank} of {here.size}] {said}\n{terminal(trace)}")
     leave(FAILED)
 
 

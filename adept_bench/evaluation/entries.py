@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from adept_bench.analysis.clusters import error_of_mean
+from adept_bench.config.names import EXPECTED, NAME, named
 from adept_bench.errors import InputError
 from adept_bench.evaluation.answers import RULE
+from adept_bench.evaluation.clusters import Named, clusters_of
 from adept_bench.evaluation.tasks import EXAMS
 from adept_bench.files import content_hash
+from adept_bench.results.schema import Clusters
 
 PREFERRED = ("acc", "exact_match")  # of a task's several metrics, the one compared item by item
 
 
 def entry_of(
-    name: str, group: str, leaves: dict[str, Any], outcome: dict[str, Any], seen: Mapping[str, set[tuple[str, int]]]
+    name: str,
+    group: str,
+    leaves: dict[str, Any],
+    outcome: dict[str, Any],
+    seen: Mapping[str, set[tuple[str, int]]],
+    cluster: Named,
 ) -> dict[str, Any]:
     metric, chosen = _primary(name, next(iter(leaves)), outcome)
     # several processes' samples come process by process
@@ -46,7 +55,10 @@ def entry_of(
         "num_fewshot": outcome["n-shot"].get(name, 0),
         "truncated": items_seen["truncated"],
     }
-    documents = [s["doc"] for leaf in leaves for s in samples[leaf]]
+    by_leaf = {leaf: [s["doc"] for s in samples[leaf]] for leaf in leaves}
+    documents = [document for leaf in leaves for document in by_leaf[leaf]]
+    if found := clusters_of(name, leaves, by_leaf, cluster):
+        entry |= {"clusters": found, "stderr": error_of_mean(items, Clusters(**found).numbers())}
     further = _other_metrics(scores, f"{metric},{chosen}") | _told_apart(items_seen)
     return with_details(entry, _exam_details(name, documents) | further)
 
@@ -83,10 +95,14 @@ def _primary(name: str, leaf: str, outcome: dict[str, Any]) -> tuple[str, str]:
     """(metric, filter) to compare by: accuracy, else exact match, else the first with a number an item."""
     sample = outcome["samples"][leaf][0]
     keys = [key.split(",", 1) for key in outcome["results"][leaf] if "," in key and "_stderr," not in key]
-    numeric = [(metric, chosen) for metric, chosen in keys if isinstance(_plain(sample.get(metric)), int | float)]
+    numeric = [(metric, filter_) for metric, filter_ in keys if isinstance(_plain(sample.get(metric)), int | float)]
     if not numeric:
         raise InputError(f"tasks: {name!r} has no metric with a number an item, so it cannot be compared item by item")
-    return min(numeric, key=lambda key: PREFERRED.index(key[0]) if key[0] in PREFERRED else len(PREFERRED))
+    chosen = min(numeric, key=lambda key: PREFERRED.index(key[0]) if key[0] in PREFERRED else len(PREFERRED))
+    for what, value in zip(("metric", "filter"), chosen):
+        if not named(NAME, value):
+            raise InputError(f"tasks: {name!r} has the {what} {value!r}; expected {EXPECTED[NAME]}")
+    return chosen
 
 
 def _plain(value: Any) -> Any:

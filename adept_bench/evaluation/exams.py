@@ -7,7 +7,6 @@ dev/医疗.xlsx and test/医疗.xlsx, a sheet a subject, columns by position: qu
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,7 @@ from urllib.request import urlopen
 from adept_bench.errors import InputError
 from adept_bench.evaluation.answers import chance
 from adept_bench.files import cache_root, locked, write_whole
+from adept_bench.guarded import MODEL, parse_json, read_text
 from adept_bench.hub import reason
 
 Row = dict[str, Any]  # id, question, options [{letter, text}], answer (sorted letters), kind, chance, and CMB's exam_*
@@ -188,25 +188,15 @@ def _one_file(folder: Path, name: str, task: str) -> Path:
 
 def _records(path: Path) -> list[Mapping[str, Any]]:
     """The objects of a JSON list or of JSON Lines."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
-    records = []
+    expected = "a list of JSON objects, or one a line"
+    text = read_text(path, MODEL, expected).removeprefix("\ufeff")
     if text.lstrip().startswith("["):
-        try:
-            records = json.loads(text)
-        except ValueError as error:
-            raise InputError(f"{path}: not valid JSON: {error}") from None
+        records = parse_json(text, str(path), expected)
     else:
-        for number, line in enumerate(text.split("\n"), 1):
-            if line.strip():
-                try:
-                    records.append(json.loads(line))
-                except ValueError as error:
-                    raise InputError(f"{path}:{number}: not valid JSON: {error}") from None
+        lines = ((number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
+        records = [parse_json(line, f"{path}:{number}", expected) for number, line in lines]
     if not records or not all(isinstance(record, dict) for record in records):
-        raise InputError(f"{path}: expected a list of JSON objects, or one a line")
+        raise InputError(f"{path}: expected {expected}")
     return records
 
 

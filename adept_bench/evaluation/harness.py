@@ -13,6 +13,7 @@ from adept_bench.corpora.copies import shown
 from adept_bench.distributed.group import from_main, gathered
 from adept_bench.errors import InputError
 from adept_bench.evaluation.backends import check_backend, describe, opened
+from adept_bench.evaluation.clusters import Named, check
 from adept_bench.evaluation.entries import entry_of, group_means, with_details
 from adept_bench.evaluation.tasks import EXAMS, Items, check_names, load
 from adept_bench.progress import reporter
@@ -54,6 +55,7 @@ def evaluate(
     data: Mapping[str, str] | None = None,
     backend: str = "hf",
     vllm: Mapping[str, Any] | None = None,
+    cluster: Named | None = None,
 ) -> dict[str, Any]:
     """Evaluate the tasks of each group: ours (`evaluation.tasks.names`) and any name of lm-eval's.
 
@@ -67,13 +69,15 @@ def evaluate(
 
     `num_fewshot` goes to every task that doesn't itself fix it at 0, `fewshot` to the task it names, over all else;
     `limit` cuts each (sub)task to its first items, `limits` those it names; `data` names local copies of tasks' data
-    (`tasks.load`); `backend` and `vllm` as in `backends.opened`. `on_progress(task, done, total)` counts items, `title`
-    opens the line of progress. Nothing of the model, tokenizer or the generators is left changed.
+    (`tasks.load`); `backend` and `vllm` as in `backends.opened`; `cluster` says what the items of a task share, over
+    what its file says (`clusters`). `on_progress(task, done, total)` counts items, `title` opens the line of progress.
+    Nothing of the model, tokenizer or the generators is left changed.
 
-    Raises InputError for an unknown task, one named twice, a number out of range, more examples than a task has, data
-    that cannot be read and a backend that is not installed.
+    Raises InputError, before anything is scored, for an unknown task, one named twice, a number out of range, more
+    examples than a task has, data that cannot be read, clusters by what items do not have and a backend that is not
+    installed.
     """
-    fewshot, data, limits = fewshot or {}, data or {}, limits or {}
+    fewshot, data, limits, cluster = fewshot or {}, data or {}, limits or {}, cluster or {}
     group_of: dict[str, str] = {}
     for group, wanted in groups.items():
         for name in dict.fromkeys(wanted):
@@ -98,15 +102,19 @@ def evaluate(
             restored(model, tokenizer),
             opening as scorer,
         ):
-            for name, group in group_of.items():
-                place = Path(folder) / str(len(tasks))
+            found: dict[str, dict[str, Any]] = {}
+            for name in group_of:
+                place = Path(folder) / str(len(found))
                 place.mkdir()
-                loaded = load(name, place, items, data.get(name))
-                for task in loaded["tasks"].values():
+                found[name] = load(name, place, items, data.get(name))
+                for task in found[name]["tasks"].values():
                     _set_fewshot(task, num_fewshot, fewshot.get(name))
                     if name in fewshot or name in data or name in EXAMS:
                         _check_examples(name, task)
-                entries = _evaluate_one(name, group, loaded, scorer, limits.get(name, limit), on_progress, title)
+                check(name, found[name]["tasks"], cluster)
+            for name, group in group_of.items():
+                limited = limits.get(name, limit)
+                entries = _evaluate_one(name, group, found[name], scorer, limited, on_progress, title, cluster)
                 further = describe(backend) | ({"data": shown(data[name])} if name in data else {})
                 tasks |= {leaf: with_details(entry, further) for leaf, entry in entries.items()}
     return {"tasks": tasks, **group_means(tasks)}
@@ -120,6 +128,7 @@ def _evaluate_one(
     limit: int | None,
     on_progress: OnProgress | None,
     title: str = "evaluate",
+    cluster: Named | None = None,
 ) -> dict[str, Any]:
     """The entries of one requested name: one, but for a tag of lm-eval's, which names tasks with no common score."""
     from lm_eval.evaluator import evaluate as lm_evaluate
@@ -147,10 +156,14 @@ def _evaluate_one(
     leaves, everywhere = loaded["tasks"], gathered(scorer.seen)
     seen = {what: set().union(*(here[what] for here in everywhere)) for what in scorer.seen}
 
+    cluster = cluster or {}
+    # a tag's tasks are results of their own
+    own = dict.fromkeys(leaves, cluster[name]) if name in cluster else {}
+
     def entries() -> dict[str, Any]:
         if name in loaded.get("groups", {}):
-            return {name: entry_of(name, group, leaves, outcome, seen)}
-        return {leaf: entry_of(leaf, group, {leaf: task}, outcome, seen) for leaf, task in leaves.items()}
+            return {name: entry_of(name, group, leaves, outcome, seen, cluster)}
+        return {leaf: entry_of(leaf, group, {leaf: task}, outcome, seen, own) for leaf, task in leaves.items()}
 
     return from_main(entries)  # the others have no outcome
 

@@ -7,6 +7,7 @@ rendered with absolute paths and the names are checked afterwards.
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,11 @@ def _templates() -> list[Path]:
     return [path for folder in (TEMPLATES, TEMPLATES / "sets") for path in folder.glob("*.yaml")]
 
 
+def definition_file(name: str) -> Path | None:
+    """The task file of one of the package's own tasks."""
+    return next(iter([*TEMPLATES.glob(f"{name}.yaml"), *TEMPLATES.glob(f"*/{name}.yaml")]), None)
+
+
 def definitions_hash(folder: str = "") -> str:
     """A hash of the lab's task files by name and content, shared parts included; or of those of `folder`."""
     return content_hash({path.name: path.read_text(encoding="utf-8") for path in (TEMPLATES / folder).glob("*.yaml")})
@@ -57,14 +63,23 @@ def check_names(wanted: Iterable[str], where: str = "tasks") -> None:
             )
 
 
-def check_options(asked: Collection[str], fewshot: Iterable[str], data: Mapping[str, str], backend: str) -> None:
+def check_options(
+    asked: Collection[str],
+    fewshot: Iterable[str],
+    data: Mapping[str, str],
+    backend: str,
+    clusters: Mapping[str, str | None] | None = None,
+    places: Mapping[str, str] | None = None,
+) -> None:
     """Raise InputError, before any work, for options of tasks that do not exist, for local copies that are not there
-    or, of examinations that are `asked`, cannot be read, and for a backend that is not installed.
+    or, of examinations that are `asked`, cannot be read, for a backend that is not installed, and for `clusters`
+    (`tasks.cluster`, said at `places`) by what the items do not have.
 
     Options may name tasks that are not asked, as those of a preset do in a suite of one domain.
     """
     check_backend(backend)
-    for option, named in (("fewshot", fewshot), ("data", data)):
+    clusters, places = clusters or {}, places or {}
+    for option, named in (("fewshot", fewshot), ("data", data), ("cluster", clusters)):
         check_names([name for name in named if name not in asked], f"tasks.{option}")
     for name, source in data.items():
         if not Path(source).expanduser().exists():
@@ -73,6 +88,16 @@ def check_options(asked: Collection[str], fewshot: Iterable[str], data: Mapping[
             from adept_bench.evaluation.exams import exam_rows
 
             exam_rows(name, source)
+    for name in [name for name, field in clusters.items() if field is not None and name in asked]:
+        _check_clusters(name, clusters, data.get(name), places.get(name, ""))
+
+
+def _check_clusters(name: str, clusters: Mapping[str, str | None], source: str | None, where: str) -> None:
+    from adept_bench.evaluation.clusters import check
+    from adept_bench.evaluation.undisturbed import quiet
+
+    with tempfile.TemporaryDirectory(prefix="adept-bench-items-") as folder, quiet():
+        check(name, load(name, Path(folder), source=source)["tasks"], clusters, where)
 
 
 def load(name: str, folder: Path, items: Items | None = None, source: str | None = None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from adept_bench import escapes
 from adept_bench.errors import InputError
 from adept_bench.figures.base import Drawing, FigureKind
 from adept_bench.figures.collect import Pair, source
@@ -80,6 +81,7 @@ def encode(figure: Figure, format: str, title: str = "", description: str = "") 
     The layout must be as it is to be (a figure of the registry, or `lay_out`): it is not computed again.
     """
     out = io.BytesIO()
+    title, description = escapes.line(title), escapes.line(description)
     # the canvases themselves: `savefig` would draw everything once more to lay it out
     if format == "png":
         return _png(figure, title, description)
@@ -88,11 +90,11 @@ def encode(figure: Figure, format: str, title: str = "", description: str = "") 
 
         about = {"Date": None, "Creator": None, "Title": title, "Description": description}
         FigureCanvasSVG(figure).print_svg(out, metadata=about)
-    else:
-        from matplotlib.backends.backend_pdf import FigureCanvasPdf
+        return escapes.xml(out.getvalue().decode("utf-8")).encode("utf-8")  # matplotlib comments each text as it is
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
 
-        about = {"CreationDate": None, "Creator": None, "Producer": None, "Title": title, "Subject": description}
-        FigureCanvasPdf(figure).print_pdf(out, metadata=about)
+    about = {"CreationDate": None, "Creator": None, "Producer": None, "Title": title, "Subject": description}
+    FigureCanvasPdf(figure).print_pdf(out, metadata=about)
     return out.getvalue()
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adept_bench.analysis.paired import Estimate, Flips, flips
+from adept_bench.analysis.clusters import Numbers, clusters_of, joined
+from adept_bench.analysis.paired import Estimate, Flips, flips, of_tasks
 from adept_bench.analysis.protocol import group_tasks
-from adept_bench.analysis.spread import of_items
 from adept_bench.analysis.table import groups_in_order
 from adept_bench.errors import InputError
 from adept_bench.figures.base import Drawing, FigureKind, MissingError, Table
@@ -92,14 +92,15 @@ def turned(cells: Sequence[Cell], vanilla: Sequence[Cell], group: str) -> Turned
     ways = [(before > after).astype(np.float64), (after > before).astype(np.float64)]
     seeds = tuple(cell.seed for cell in mine)
     by_seed = {seed: (float(ways[0][at].mean()), float(ways[1][at].mean())) for at, seed in enumerate(seeds)}
-    return Turned(counts, (_share(ways[0], seeds), _share(ways[1], seeds)), by_seed)
+    sizes = [len(mine[0].tasks[task].items) for task in tasks]
+    together = joined(clusters_of([*mine, *base], tasks), sizes)
+    lost, gained = (_share(way, together, seeds) for way in ways)
+    return Turned(counts, (lost, gained), by_seed)
 
 
-def _share(answers: np.ndarray, seeds: tuple[int, ...]) -> Estimate:
-    spread = of_items([answers])
-    half = spread.half_width()
-    low, high = max(spread.mean - half, 0.0), min(spread.mean + half, 1.0)
-    return Estimate(spread.mean, low, high, spread.error, None, 2 * len(seeds), seeds, answers.shape[1], len(seeds) > 1)
+def _share(answers: np.ndarray, clusters: Numbers | None, seeds: tuple[int, ...]) -> Estimate:
+    # a share is tested against nothing
+    return replace(of_tasks([answers], [clusters], seeds, 2 * len(seeds), 0.95, floor=0.0), p_value=None)
 
 
 def _panel(axes: Axes, group: str, methods: Sequence[str], found: dict[tuple[str, str], Turned], width: float) -> None:
@@ -117,7 +118,7 @@ def _panel(axes: Axes, group: str, methods: Sequence[str], found: dict[tuple[str
                 hatch="" if way else HATCH,
                 linewidth=0.8,
             )
-            low, high = (POINTS * side * (end or 0.0) for end in (share.low, share.high))
+            low, high = (POINTS * side * (share.value if end is None else end) for end in (share.low, share.high))
             axes.plot([low, high], [row, row], color=INK, linewidth=1.0, zorder=3)
             singles = [side * POINTS * shares[way] for shares in one.by_seed.values()]
             if len(singles) > 1:

@@ -21,7 +21,7 @@ from adept_bench.figures.dots import (
 )
 from adept_bench.figures.dots import sources as together
 from adept_bench.figures.style import heading, label, new_figure
-from adept_bench.figures.tabular import best, second
+from adept_bench.figures.tabular import Best, Second
 from adept_bench.figures.variants import POINTS, difference, in_words, interval_in_words
 from adept_bench.results.schema import Cell
 
@@ -108,7 +108,7 @@ def marked(shares: Sequence[float]) -> list[str]:
     if len(ranks) < 2:
         return texts
     return [
-        best(text) if float(text) == ranks[0] else second(text) if float(text) == ranks[1] else text for text in texts
+        Best(text) if float(text) == ranks[0] else Second(text) if float(text) == ranks[1] else text for text in texts
     ]
 
 

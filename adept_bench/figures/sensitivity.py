@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from adept_bench.analysis.paired import Estimate, group_mean
 from adept_bench.errors import InputError
+from adept_bench.escapes import visible
 from adept_bench.figures.base import Drawing, FigureKind, MissingError, Table, Value
 from adept_bench.figures.dots import comparable, groups, seeds_differ, sources
 from adept_bench.figures.style import COLOURS, GREY, INK, arms, clean, heading, label, new_figure
@@ -154,7 +155,7 @@ def _picture(panels: Mapping[str, list[Place]], shown: Sequence[str], used: Sequ
         upper, lower = grid[2 * (at // ACROSS)][at % ACROSS], grid[2 * (at // ACROSS) + 1][at % ACROSS]
         _panel(upper, panels[about], shown, differences=False)
         _panel(lower, panels[about], shown, differences=True)
-        upper.set_title(about)
+        upper.set_title(visible(about))
         lower.set_xlabel(_axis_words(about, panels[about]))
     for at in range(len(names), bands * across):
         grid[2 * (at // ACROSS)][at % ACROSS].set_visible(False)
@@ -170,7 +171,7 @@ def _picture(panels: Mapping[str, list[Place]], shown: Sequence[str], used: Sequ
 
 def _axis_words(about: str, places: Sequence[Place]) -> str:
     keys = {key for place in places for cell in place.cells if cell.variant for key in cell.variant.settings}
-    words = TITLES.get(about, about)
+    words = visible(TITLES.get(about, about))
     return f"{words}\n(and share that trains)" if "options.k" in keys else words
 
 
@@ -206,7 +207,7 @@ def _panel(axes: Axes, places: Sequence[Place], shown: Sequence[str], difference
     if differences:
         axes.axhline(0, color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
     axes.set_xlim(-0.55, len(places) - 0.45)
-    axes.set_xticks(range(len(places)), [place.words for place in places])
+    axes.set_xticks(range(len(places)), [visible(place.words) for place in places])
     clean(axes)
     axes.grid(False, axis="x")
 

@@ -7,12 +7,13 @@ commands call `draw` and save inside it. Preview by hand: `with look(): draw(cel
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis, Tick
     from matplotlib.figure import Figure
 
     from adept_bench.analysis.paired import Estimate
@@ -101,6 +102,7 @@ SETTINGS = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same on every machine
     "font.size": 8.5,
+    "text.parse_math": False,  # a "$" is a dollar; see `powers`
     "axes.titlesize": 8.5,
     "axes.labelsize": 8.5,
     "xtick.labelsize": 8,
@@ -230,6 +232,23 @@ def arms(estimate: Estimate, factor: float = 1.0) -> list[list[float]] | None:
     if estimate.low is None or estimate.high is None:
         return None
     return [[factor * (estimate.value - estimate.low)], [factor * (estimate.high - estimate.value)]]
+
+
+def powers(axis: Axis) -> None:
+    """Draw the ticks of a logarithmic axis, powers of ten, as the formulas that they are; all other text is plain."""
+
+    def formulas(write: Callable[[Any], list[str]], ticks: Callable[[int], list[Tick]]) -> Callable[[Any], list[str]]:
+        def written(values: Any) -> list[str]:
+            for tick in ticks(len(values)):  # made when they are needed
+                tick.label1.set_parse_math(True)
+                tick.label2.set_parse_math(True)
+            return write(values)
+
+        return written
+
+    major, minor = axis.get_major_formatter(), axis.get_minor_formatter()
+    major.format_ticks = formulas(major.format_ticks, axis.get_major_ticks)  # type: ignore[assignment, method-assign]
+    minor.format_ticks = formulas(minor.format_ticks, axis.get_minor_ticks)  # type: ignore[assignment, method-assign]
 
 
 def clean(axes: Axes) -> None:

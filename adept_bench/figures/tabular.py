@@ -1,75 +1,56 @@
 r"""Tables as CSV, Markdown and LaTeX.
 
-A cell of a shown table may be marked as best, `**1.2**`, or second best, `<u>1.2</u>`: Markdown shows both as they are,
-LaTeX gets \textbf and \underline. Everything else is text and is escaped.
+A cell of a shown table may be marked as `Best` or `Second` best: Markdown has `**1.2**` and `<u>1.2</u>`, LaTeX \textbf
+and \underline. All else is text and is escaped (`adept_bench.escapes`).
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Sequence
 
+from adept_bench import escapes
 from adept_bench.figures.base import Table, Value
 
 WIDE = 7
 """Columns from which a LaTeX table is scaled to the line's width."""
 
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "−": r"$-$",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "→": r"$\rightarrow$",
-    "≤": r"$\leq$",
-    "≥": r"$\geq$",
-    "–": "--",
-    "—": "---",
-    "…": r"\ldots{}",
-    "ρ": r"$\rho$",
-    "Δ": r"$\Delta$",
-    "\u00a0": "~",
-}
+
+class Best(str):
+    """A cell's text that is marked as the best of its column."""
+
+    __slots__ = ()
 
 
-def best(text: str) -> str:
-    """The text marked as the best of its column."""
-    return f"**{text}**"
+class Second(str):
+    """A cell's text that is marked as the second best of its column."""
 
-
-def second(text: str) -> str:
-    """The text marked as the second best of its column."""
-    return f"<u>{text}</u>"
+    __slots__ = ()
 
 
 def as_csv(table: Table) -> str:
-    """RFC 4180 with "\\n" ends; numbers unrounded, empty where there is none."""
+    """RFC 4180 with "\\n" ends; numbers unrounded, empty where there is none, texts by `escapes.csv`."""
+    return "".join(map(_csv_row, _lines(table)))
+
+
+def _lines(table: Table) -> list[Sequence[Value]]:
+    """The header, then the rows."""
+    return [table.header, *table.rows]
+
+
+def _csv_row(values: Sequence[Value]) -> str:
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(table.header)
-    writer.writerows([_plain(value) for value in row] for row in table.rows)
-    return out.getvalue()
+    # with RFC 4180's end of a row, so that both of its characters are quoted inside a cell
+    csv.writer(out, lineterminator="\r\n").writerow(map(_plain, values))
+    return out.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _plain(value: Value) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return value
+        return escapes.csv(value)
     if isinstance(value, bool):
         return str(int(value))
     # numpy's numbers print their type
@@ -79,9 +60,16 @@ def _plain(value: Value) -> str:
 def as_markdown(table: Table, caption: str) -> str:
     """A pipe table, the first column to the left, and its caption."""
     rule = ["---"] + ["---:"] * (len(table.header) - 1)
-    lines: list[Sequence[Value]] = [table.header, rule, *table.rows]
-    rows = ["| " + " | ".join(_shown(value).replace("|", "\\|") for value in line) + " |" for line in lines]
-    return "\n".join(rows) + f"\n\n{caption}\n"
+    rows = [[_markdown_cell(value) for value in line] for line in _lines(table)]
+    lines = [escapes.markdown_row(row) for row in (rows[0], rule, *rows[1:])]
+    return "\n".join(lines) + f"\n\n{escapes.markdown_block(caption)}\n"
+
+
+def _markdown_cell(value: Value) -> str:
+    text = escapes.markdown(_shown(value))
+    if isinstance(value, Best):
+        return f"**{text}**"
+    return f"<u>{text}</u>" if isinstance(value, Second) else text
 
 
 def as_latex(table: Table, caption: str, label: str) -> str:
@@ -104,31 +92,26 @@ def as_latex(table: Table, caption: str, label: str) -> str:
             r"\begin{table}[t]",
             r"\centering",
             *tabular,
-            rf"\caption{{{escaped(caption)}}}",
-            rf"\label{{tab:{label}}}",
+            rf"\caption{{{escapes.latex(caption)}}}",
+            rf"\label{{tab:{escapes.latex_label(label)}}}",
             r"\end{table}",
             "",
         ]
     )
 
 
-def escaped(text: str) -> str:
-    """`text` so that LaTeX prints it as it is."""
-    return "".join(_LATEX.get(letter, letter) for letter in text)
-
-
 def _row(values: Sequence[Value]) -> str:
-    return " & ".join(_latex_cell(_shown(value)) for value in values) + r" \\"
+    return " & ".join(map(_latex_cell, values)) + r" \\"
 
 
-def _latex_cell(text: str) -> str:
-    if marked := re.fullmatch(r"\*\*(.+)\*\*", text):
-        return rf"\textbf{{{escaped(marked[1])}}}"
-    if marked := re.fullmatch(r"<u>(.+)</u>", text):
-        return rf"\underline{{{escaped(marked[1])}}}"
-    plain = escaped(text)
-    # after the end of a row LaTeX takes "[" for an option
-    return f"{{}}{plain}" if plain.startswith("[") else plain
+def _latex_cell(value: Value) -> str:
+    text = escapes.latex(_shown(value))
+    if isinstance(value, Best):
+        return rf"\textbf{{{text}}}"
+    if isinstance(value, Second):
+        return rf"\underline{{{text}}}"
+    # after the end of a row LaTeX takes "[" for an option and "*" for another kind of end
+    return f"{{}}{text}" if text.startswith(("[", "*")) else text
 
 
 def _shown(value: Value) -> str:

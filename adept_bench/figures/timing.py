@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adept_bench.escapes import visible
 from adept_bench.figures.base import Drawing, Table, Value
 from adept_bench.figures.dots import method_rows, row_height
 from adept_bench.figures.export import DEFAULT_FORMATS, Exported, encode
@@ -142,7 +143,7 @@ def _picture(timings: Sequence[Timing]) -> Figure:
                 axes.axvline(point[0] / 2, color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
                 axes.set_xlabel("seconds (dashed: half of full CPT's)")
         axes.set_xlim(0, 1.45 * (highest or 1))
-    figure.suptitle(f"{timings[0].shape} on {timings[0].device}", x=0.01, ha="left", fontsize=9)
+    figure.suptitle(visible(f"{timings[0].shape} on {timings[0].device}"), x=0.01, ha="left", fontsize=9)
     return figure
 
 
@@ -158,7 +159,9 @@ def _long(timings: Sequence[Timing]) -> list[list[Value]]:
 
 def _caption(timings: Sequence[Timing]) -> str:
     first = timings[0]
-    settings = first.settings
+    length, batch, accumulation, precision = (
+        first.settings.get(name, "?") for name in ("length", "batch_size", "accumulation", "precision")
+    )
     peak = (
         "The share of the peak is of the device's stated one, with operations by formula and without what "
         "checkpointing computes again. "
@@ -168,10 +171,9 @@ def _caption(timings: Sequence[Timing]) -> str:
     same = all(conditions(timing) == conditions(first) for timing in timings)
     return (
         f"Timing of {len(timings)} method{'' if len(timings) == 1 else 's'} on a model of the shape of {first.shape} "
-        f"with random weights, on {first.device}: sequences of {settings['length']} tokens, "
-        f"batch {settings['batch_size']} x "
-        f"{settings['accumulation']}, {settings['precision']}, gradient checkpointing "
-        f"{'on' if settings['gradient_checkpointing'] else 'off'}"
+        f"with random weights, on {first.device}: sequences of {length} tokens, "
+        f"batch {batch} x {accumulation}, {precision}, gradient checkpointing "
+        f"{'on' if first.settings.get('gradient_checkpointing') else 'off'}"
         f"{'' if same else ' (the methods differ in settings: see the files)'}. Step time: the median of "
         f"{min(len(timing.step_seconds) for timing in timings)} steps or more, bars the quartiles; steps directly "
         "after a refresh are left out; the dashed line is at half of full CPT's. "

@@ -159,7 +159,7 @@ def _words(figure: Figure, shifts: Shifts, methods: Sequence[str], corpora: Sequ
 def _word_bars(axes: Axes, mine: dict[int, TokenShift] | None, method: str) -> None:
     words = _most_shifted(mine)[:WORDS_DRAWN] if mine else []
     axes.barh(range(len(words)), [word[1] for word in words], height=0.62, color=colour(method))
-    axes.set_yticks(range(len(words)), [plain(word[0]) for word in words], parse_math=False)
+    axes.set_yticks(range(len(words)), [plain(word[0]) for word in words])
     axes.set_ylim(WORDS_DRAWN - 0.5, -0.5)
     axes.set_title(label(method))
     if not words:

@@ -20,7 +20,7 @@ def visible(token: str) -> str:
 
 
 def plain(token: str) -> str:
-    """The same for a picture: short, of characters that matplotlib's own font has; draw it with parse_math=False."""
+    """The same for a picture: short, of characters that matplotlib's own font has."""
     text = "".join(one if ord(one) in _glyphs() else f" {_code(one)} " for one in visible(token))
     text = text.replace("  ", " ").strip()
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

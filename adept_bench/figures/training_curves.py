@@ -7,8 +7,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from adept_bench.analysis.protocol import check_budget
+from adept_bench.escapes import visible
 from adept_bench.figures.base import Drawing, FigureKind, MissingError, Table, Value
-from adept_bench.figures.style import clean, heading, label, new_figure
+from adept_bench.figures.style import clean, heading, label, new_figure, powers
 from adept_bench.figures.variants import Look, abouts_in_order, by_method, looks, short
 from adept_bench.results.schema import Cell
 
@@ -39,7 +40,7 @@ def draw(cells: Sequence[Cell]) -> Drawing:
         spare.set_visible(False)
     for axes, (about, methods) in zip(losses, panels.items(), strict=True):
         _losses(axes, methods, trained)
-        axes.set_title("training loss" + (f": {about}" if about else ""))
+        axes.set_title("training loss" + (f": {visible(about)}" if about else ""))
         axes.sharey(losses[0])
     losses[0].set_ylim(*_limits(used))
     for axes in losses[::2]:
@@ -123,6 +124,7 @@ def _rates(axes: Axes, trained: dict[str, list[Cell]]) -> None:
         look = lines[methods[0]]
         axes.plot(steps, [rate for _, rate in positive], label=_together(methods), **_strokes(look, steps, place))
     axes.set_yscale("log")
+    powers(axes.yaxis)
     axes.set_title("learning rate")
     peaks = [max(rate for _, rate in curve) for curve, _ in ordered]
     axes.set_ylim(min(peaks) / 30, max(peaks) * 1.5)

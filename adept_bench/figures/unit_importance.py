@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from adept_bench.analysis.pilot import corpora_in_order, made_from, together
 from adept_bench.analysis.rankings import mean_within
+from adept_bench.escapes import visible
 from adept_bench.figures.base import Drawing, FigureKind, Table, Value, holding
 from adept_bench.figures.layers import layer_ticks
-from adept_bench.figures.style import heading, new_figure
+from adept_bench.figures.style import heading, new_figure, powers
 from adept_bench.results.schema import Cell, UnitProbe
 
 if TYPE_CHECKING:
@@ -158,7 +159,8 @@ def _draw_panels(figure: Figure, panels: Sequence[Panel], short: dict[str, str])
         if last:
             mine = [other for one, other in zip(panels, axes) if one.norm == panel.norm or not apart]
             what = f"{_kind(panel)}: " if apart else ""
-            figure.colorbar(image, ax=mine, label=f"{what}mean |w · dL/dw|", aspect=10 * len(mine), pad=0.01)
+            bar = figure.colorbar(image, ax=mine, label=f"{what}mean |w · dL/dw|", aspect=10 * len(mine), pad=0.01)
+            powers(bar.ax.yaxis)
     axes[-1].set_xlabel("layer of the base model")
 
 
@@ -182,7 +184,7 @@ def _heat(axes: Axes, panel: Panel, short: dict[str, str], scale: tuple[float, f
         linewidth=0.4,
     )
     axes.invert_yaxis()
-    axes.set_yticks(range(rows), [short[unit] for unit in panel.units])
+    axes.set_yticks(range(rows), [visible(short[unit]) for unit in panel.units])
     layer_ticks(axes, columns)
     axes.set_xlim(-0.5, columns - 0.5)
     axes.tick_params(length=0)

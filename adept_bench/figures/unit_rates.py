@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from adept_bench.analysis.table import methods_in_order
+from adept_bench.escapes import visible
 from adept_bench.figures.base import Drawing, FigureKind, MissingError, Table
 from adept_bench.figures.style import GREY, INK, WIDTH, clean, heading, label, new_figure
 from adept_bench.figures.units import KINDS, kind_of, layers_in_words, short_unit, units_in_order
@@ -94,7 +95,9 @@ def _name_rows(axes: Axes, cell: Cell, order: Sequence[int], names: bool) -> Non
     for start in starts[1:]:
         axes.axhline(start, color=INK, linewidth=1.0)
     if names:
-        axes.set_yticks([at + 0.5 for at in range(len(order))], [short_unit(units.name[unit]) for unit in order])
+        axes.set_yticks(
+            [at + 0.5 for at in range(len(order))], [visible(short_unit(units.name[unit])) for unit in order]
+        )
     else:
         axes.set_yticks([])
     layers = [units.layer[order[start]] for start in starts]
@@ -117,7 +120,7 @@ def _effective(lower: SubFigure, mine: Sequence[Cell]) -> None:
                 axes.plot(list(curve), list(curve.values()), **look, linewidth=0.5, alpha=0.35)
             steps = sorted(set(curves[0]).intersection(*curves[1:]))
             mean = [sum(curve[step] for curve in curves) / len(curves) for step in steps]
-            axes.plot(steps, mean, **look, linewidth=1.6, label=name)
+            axes.plot(steps, mean, **look, linewidth=1.6, label=visible(name))
         base = {point.step: point.learning_rate for point in mine[0].training.curve}
         axes.plot(list(base), list(base.values()), color=GREY, linewidth=0.9, label="base rate", zorder=1)
         axes.set_title(kind)

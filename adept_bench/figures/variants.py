@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,11 +63,12 @@ def short(method: str, beside: Sequence[str]) -> str:
     return label(method).removeprefix(f"{label(beside[0])}, ") if beside else label(method)
 
 
-def setting(config: dict[str, Any], dotted: str) -> Any:
+def setting(config: Mapping[str, Any], dotted: str) -> Any:
     """The value of a resolved configuration by dotted name ("options.k"); None where there is none."""
+    found: Any = config
     for part in dotted.split("."):
-        config = config.get(part) if isinstance(config, dict) else None  # type: ignore[assignment]
-    return config
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
 
 
 def comparable_pairs(cells: Sequence[Cell], reference: Sequence[Cell]) -> list[tuple[Cell, Cell]]:

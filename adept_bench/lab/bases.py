@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from functools import cache
 from itertools import islice
 from pathlib import Path
 
 from adept_bench.errors import unknown_name
-from adept_bench.files import cache_root, content_hash, locked
+from adept_bench.files import DamagedFileError, cache_root, content_hash, locked, log_aside, read_sealed
 from adept_bench.progress import reporter
+from adept_bench.recorded import check_recorded
 
 KINDS = ("base", "redundant")
 SHIPPED = Path(__file__).parent / "shipped"
@@ -60,9 +60,28 @@ def making_hash(kind: str) -> str:
 
 
 def fits(folder: Path, kind: str) -> bool:
-    """Whether the folder holds a base made from what the world and the recipe are now."""
-    record = folder / RECORD
-    return record.is_file() and json.loads(record.read_text(encoding="utf-8")).get("made_from") == making_hash(kind)
+    """Whether the folder holds a base made from what the world and the recipe are now.
+
+    Raises DamagedFileError where its record, or a file that the record knows, is not what was written.
+    """
+    if not (folder / RECORD).is_file():
+        return False
+    record = read_sealed(folder / RECORD)
+    check_recorded(folder, record.get("files", {}))  # older records have none
+    return record.get("made_from") == making_hash(kind)
+
+
+def _fits(folder: Path, kind: str) -> bool:
+    """`fits`, and False of a damaged folder; one in the cache is set aside."""
+    try:
+        return fits(folder, kind)
+    except DamagedFileError as why:
+        said = f"{folder}: damaged: {why}"
+        if folder.parent == SHIPPED:
+            reporter().log(said)
+        else:
+            log_aside(folder, said)
+        return False
 
 
 def folder(kind: str, seed: int) -> Path:
@@ -74,11 +93,11 @@ def folder(kind: str, seed: int) -> Path:
     if kind not in KINDS:
         raise unknown_name("--model", "lab base", f"lab:{kind}", [f"lab:{name}" for name in KINDS])
     shipped = SHIPPED / f"{kind}-{seed}"
-    if fits(shipped, kind):
+    if _fits(shipped, kind):
         return shipped
     built = cache_root() / "bases" / making_hash(kind) / f"{kind}-{seed}"
     with locked(built):
-        if not fits(built, kind):
+        if not _fits(built, kind):
             from adept_bench.lab.build import build_base
 
             reporter().log(f"lab base {kind}-{seed} does not ship with the package: building it once, about 15 minutes")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
     from torch import nn
 
     from adept_bench.config.schema import MethodOptions
+    from adept_bench.methods.choosing import Layers
     from adept_bench.models.expansion import Expansion
     from adept_bench.probing.units import UnitImportance
     from adept_bench.training.units import BoundRates
@@ -113,6 +114,12 @@ class Method:
     train: TrainableSet
     rates: RatePolicy
     mix: Mix
+
+    @property
+    def layers(self) -> Layers | None:
+        """How the layers are chosen that it copies, or else trains alone; None where it chooses none."""
+        found = getattr(self.edit, "layers", None) or getattr(self.train, "layers", None)
+        return cast("Layers | None", found)
 
     @property
     def trains(self) -> bool:

@@ -22,20 +22,41 @@ class Layers:
     k: int
     listed: tuple[int, ...] | None = None
 
+    def check(self, layers: int) -> None:
+        """Raise InputError where k or a listed layer does not fit a model of so many layers; nothing is measured."""
+        if self.listed is not None:
+            _checked(self.listed, layers)
+        elif not 1 <= self.k <= layers:
+            raise InputError(
+                f"options.k: {self.k} layers asked for; expected 1 to {layers}, the model's number of layers"
+            )
+
+    @property
+    def measures(self) -> bool:
+        """Whether the choice depends on the layers' importance."""
+        return self.listed is None and self.how in ("importance", "domain-importance", "highest")
+
     def choose(self, context: Context) -> list[int]:
         """Base layer indices, ascending. Raises InputError when k or a listed layer does not fit the model."""
         from adept_bench.models import selection
 
-        if self.listed is not None:
-            return _checked(self.listed, context.layers)
-        layers, k = context.layers, self.k
-        match self.how:
+        match self.how if self.listed is None else None:
             case "importance":  # paper, section 3.1: the k layers of smallest importance
-                return selection.lowest(context.layer_importance("general"), k)
+                return selection.lowest(context.layer_importance("general"), self.k)
             case "domain-importance":
-                return selection.lowest(context.layer_importance("domain"), k)
+                return selection.lowest(context.layer_importance("domain"), self.k)
             case "highest":
-                return selection.highest(context.layer_importance("general"), k)
+                return selection.highest(context.layer_importance("general"), self.k)
+        return self.choose_by_depth(context.layers, context.seed)
+
+    def choose_by_depth(self, layers: int, seed: int) -> list[int]:
+        """As `choose`, of a base of so many layers, where nothing has to be measured (not `measures`)."""
+        from adept_bench.models import selection
+
+        if self.listed is not None:
+            return _checked(self.listed, layers)
+        k = self.k
+        match self.how:
             case "uniform":  # LLaMA-Pro: after every L/k-th layer
                 return selection.uniform(layers, k)
             case "last":
@@ -43,7 +64,7 @@ class Layers:
             case "first":
                 return selection.first(layers, k)
             case "random":
-                return selection.random_layers(layers, k, context.seed)
+                return selection.random_layers(layers, k, seed)
         raise unknown_name("options.select", "way to choose layers", self.how, WAYS)
 
 

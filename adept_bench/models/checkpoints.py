@@ -16,8 +16,9 @@ from adept_bench.errors import InputError, unknown_name
 from adept_bench.files import cache_root, content_hash, file_hash, write_json
 from adept_bench.hub import reason
 from adept_bench.models import ggufs
-from adept_bench.models.anatomy import decoder_layers, text_config
+from adept_bench.models.anatomy import decoder_layers
 from adept_bench.models.contents import ADAPTER, check_json, check_one_reading, stored_config
+from adept_bench.models.declared import check_special_ids, declared_config, embedding_rows, where_from
 from adept_bench.models.misfits import refuse_misfits, refuse_not_finite
 from adept_bench.models.onhub import on_hub
 from adept_bench.models.places import local_folder
@@ -62,11 +63,12 @@ def load_model(
     if dtype not in DTYPES:
         raise unknown_name("--dtype", "dtype", dtype, DTYPES)
     folder = local_folder(source, option)
-    where = _where(source, folder, revision, option)
+    where = where_from(source, folder, revision, option)
     if folder is not None:
         check_readable(folder, source, option)
     else:
         _check_hub(source, where, option)
+    check_special_ids(source, revision, trust_remote_code, option)
     arguments: dict[str, Any] = {"attn_implementation": attn_implementation} if attn_implementation else {}
     place = _place(device)
     if place.type != "cpu":
@@ -86,14 +88,6 @@ def load_model(
     refuse_misfits(info, model, source, option)
     refuse_not_finite(model, source, option)
     return model.eval()
-
-
-def _where(source: str, folder: Path | None, revision: str | None, option: str) -> dict[str, Any]:
-    """Arguments of from_pretrained: of a Hub id its commit, and whether the network may be asked."""
-    if folder is not None:
-        return {"local_files_only": True}
-    found = on_hub(source, revision, option)
-    return {"revision": found.commit, "local_files_only": not found.reachable}
 
 
 def _check_hub(source: str, where: dict[str, Any], option: str) -> None:
@@ -149,32 +143,18 @@ def load_tokenizer(
         raise InputError(f"{option}: {folder} has no tokenizer (expected tokenizer.json); it holds {_listing(folder)}")
     if folder is not None:
         check_json(folder, ["tokenizer.json", "tokenizer_config.json"], option)
-    where = _where(source, folder, revision, option)
+    where = where_from(source, folder, revision, option)
+    check_special_ids(source, revision, trust_remote_code, option)
     with _readable_errors(source, option, "a tokenizer"), quiet_transformers():
         tokenizer: Any = AutoTokenizer.from_pretrained(
             str(folder or source), trust_remote_code=trust_remote_code, **where
         )
     refuse_unusable(tokenizer, source, option)
-    if rows := _vocabulary(source, folder, where, trust_remote_code):
+    if rows := embedding_rows(declared_config(source, revision, trust_remote_code, option)):
         refuse_ids_beyond(tokenizer, rows, source, option)
     if ensure_pad and tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token or tokenizer.convert_ids_to_tokens(0)
     return tokenizer
-
-
-def _vocabulary(source: str, folder: Path | None, where: dict[str, Any], trust_remote_code: bool) -> int | None:
-    """Rows of the embedding by the configuration; None where there is none to read, which the model's load will say."""
-    from transformers import AutoConfig
-
-    try:
-        with quiet_transformers():
-            config: Any = AutoConfig.from_pretrained(
-                str(folder or source), trust_remote_code=trust_remote_code, **where
-            )
-    except Exception:
-        return None
-    rows = getattr(text_config(config), "vocab_size", None)
-    return rows if isinstance(rows, int) else None
 
 
 def stored_tokenizer(source: str, revision: str | None = None, trust_remote_code: bool = False) -> Any:

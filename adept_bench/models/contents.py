@@ -7,7 +7,6 @@ here, and the file that is meant can be named instead of the folder.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -19,6 +18,7 @@ from typing import Any
 
 from adept_bench.errors import InputError
 from adept_bench.files import cache_root, content_hash
+from adept_bench.guarded import MODEL, read_json
 from adept_bench.models.tensorfiles import INDEX, SINGLE, weight_map
 
 ADAPTER = "adapter_config.json"
@@ -146,23 +146,14 @@ def _listed(found: list[Reading]) -> str:
 def check_json(folder: Path, names: Sequence[str], option: str) -> None:
     """Raise InputError, naming `option` and file, for one of these that is there and no JSON object."""
     for path in (folder / name for name in names):
-        try:
-            found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        except OSError as error:
-            raise InputError(f"{option}: cannot read {path}: {error.strerror or error}") from error
-        except (ValueError, RecursionError) as error:
-            place = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-            raise InputError(
-                f"{option}: {path}{place}: is damaged, no JSON; expected it as it was downloaded"
-            ) from error
-        if not isinstance(found, dict):
+        if path.exists() and not isinstance(read_json(path, MODEL, "it as it was downloaded", option), dict):
             raise InputError(f"{option}: {path}: is no JSON object; expected it as it was downloaded")
 
 
 def stored_config(folder: Path) -> dict[str, Any]:
     """config.json as it is written; empty where there is none or it is damaged, which its reader has words for."""
     try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        found = read_json(folder / "config.json", MODEL, "a model's configuration")
+    except InputError:
         return {}
     return found if isinstance(found, dict) else {}

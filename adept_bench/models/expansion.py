@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from adept_bench.errors import InputError
-from adept_bench.models.anatomy import Anatomy, anatomy, decoder_layers, evaluating, probe_tokens, text_config
+from adept_bench.models.anatomy import anatomy, decoder_layers, evaluating, probe_tokens, text_config
 from adept_bench.models.depth import Rebuilt, deeper_fields
 
 
@@ -64,7 +64,7 @@ def expand(model: Any, layers: Sequence[int], *, option: str = "layers") -> Expa
     """
     plan = plan_expansion(len(decoder_layers(model)[1]), layers, option=option)
     found = anatomy(model)
-    _refuse_shared(model, found, plan.sources)
+    refuse_shared(model, found.path, plan.sources)
     changes = deeper_fields(model.config, plan.origin)
     rebuilt = Rebuilt(model, found.path, plan.origin, changes)
     expected = _logits(model)
@@ -106,14 +106,15 @@ def _silent_copy(layer: nn.Module, silent: dict[str, float]) -> nn.Module:
     return twin
 
 
-def _refuse_shared(model: nn.Module, found: Anatomy, sources: Sequence[int]) -> None:
-    """A layer whose parameters are also someone else's has no copy of its own in the saved checkpoint."""
+def refuse_shared(model: nn.Module, path: str, sources: Sequence[int]) -> None:
+    """Raise InputError for a layer of the list at `path` whose parameters are also someone else's: it would have no
+    copy of its own in the saved checkpoint."""
     owners: dict[int, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         owners.setdefault(id(parameter), []).append(name)
     for source in sources:
-        prefix = f"{found.path}.{source}."
-        for parameter in found.layers[source].parameters():
+        prefix = f"{path}.{source}."
+        for parameter in model.get_submodule(prefix[:-1]).parameters():
             if others := [name for name in owners[id(parameter)] if not name.startswith(prefix)]:
                 raise InputError(
                     f"{type(model).__name__}: {prefix[:-1]} cannot be copied: it shares its parameters with {others[0]}"

@@ -24,15 +24,17 @@ from adept_bench.models.checkpoints import (
     quiet_transformers,
 )
 from adept_bench.models.contents import check_json, stored_config
+from adept_bench.models.declared import check_special_ids, declared_layers
 from adept_bench.models.expansion import Expansion, expand, plan_expansion
 from adept_bench.models.fetching import local_files
 from adept_bench.models.fit import Beside, check_fit, read_config, write_beside
-from adept_bench.models.folders import check_room, expansion_record, free_output, new_folder
+from adept_bench.models.folders import check_room, expansion_record, new_folder
 from adept_bench.models.onelayer import NotStreamable
 from adept_bench.models.places import details, on_hub_only
 from adept_bench.models.quantised import CARRIED, quant_method, refuse_quantised
 from adept_bench.models.sharded import copy_files, expand_files
 from adept_bench.models.tensorfiles import Checkpoint
+from adept_bench.outputs import check_new_folder
 from adept_bench.progress import reporter
 
 CERTIFY = ("auto", "logits", "tensors")
@@ -47,11 +49,12 @@ class Choice:
     """How the layers to copy are chosen, where they are not named.
 
     choose: (depth, load) -> (base layers, JSON-able account of the selection); `load()` gives (model, tokenizer).
-    needs_model: whether it calls `load`.
+    needs_model: whether it calls `load`. k: how many it chooses, --k.
     """
 
     choose: Callable[[int, Load], tuple[Sequence[int], dict[str, Any]]]
-    needs_model: bool = False
+    needs_model: bool
+    k: int
 
 
 @dataclass(frozen=True)
@@ -102,16 +105,18 @@ def expand_checkpoint(
     expanded layer by layer and fits; else tensors.
 
     The folder holds the model, tokenizer, generation configuration, expansion.json (base and its hash, layers, copies,
-    selection, certificate and its kind) and README.md. Raises InputError for bad input, an output that is not empty,
-    and an expansion that is not function-preserving; nothing is left behind then.
+    selection, certificate and its kind) and README.md. Raises InputError for bad input, an output that is not empty or
+    not apart from the base, and an expansion that is not function-preserving; nothing is left behind then.
     """
-    output = free_output(output)
+    output = check_new_folder(output, [source])
     base = _Base(source, revision, dtype, device, trust_remote_code)
     _check_options(base, certify)
+    check_special_ids(source, revision, trust_remote_code)
+    if known := declared_layers(source, revision, trust_remote_code):  # before weights are fetched or converted
+        _check_layers(layers, known)
     folder = local_files(source, revision)
     depth = _depth(folder, base)
-    if not isinstance(layers, Choice):
-        plan_expansion(depth, layers, option="--layers")
+    _check_layers(layers, depth)
     method = _quantised(folder, base, certify, layers)
     base_hash = model_hash(source, revision)
     stored = check_readable(folder, source, "--model", quantised=method is not None)
@@ -165,10 +170,18 @@ class _Chosen:
     model: Any = None
 
 
+def _check_layers(layers: Sequence[int] | Choice, depth: int) -> None:
+    """Raise InputError where `depth` layers do not have those, or not so many, as are asked for."""
+    if not isinstance(layers, Choice):
+        plan_expansion(depth, layers, option="--layers")
+    elif not 1 <= layers.k <= depth:
+        raise InputError(f"--k: {layers.k}; expected 1 to {depth}, the model's number of layers")
+
+
 def _depth(folder: Path, base: _Base) -> int:
     """The base's number of layers, from its configuration alone."""
     check_folder(folder, "--model")
-    check_json(folder, ["config.json"], "--model")
+    check_json(folder, ["config.json", "tokenizer.json", "tokenizer_config.json"], "--model")  # what is copied, too
     config = text_config(read_config(folder, base.trust_remote_code))
     depth = getattr(config, "num_hidden_layers", None)
     if not isinstance(depth, int) or depth < 1:
@@ -177,7 +190,6 @@ def _depth(folder: Path, base: _Base) -> int:
 
 
 def _choose(base: _Base, layers: Sequence[int] | Choice, depth: int) -> _Chosen:
-    """Raises InputError where `depth` layers do not have those that are asked for."""
     if not isinstance(layers, Choice):
         return _Chosen(layers, {"select": "given"})
     loaded = []

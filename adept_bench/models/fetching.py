@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from adept_bench.errors import InputError
 from adept_bench.hub import reason
 from adept_bench.models.onhub import OnHub, on_hub
 from adept_bench.models.places import local_folder
-from adept_bench.models.tensorfiles import INDEX, SINGLE
+from adept_bench.models.tensorfiles import INDEX, SINGLE, weight_map
 from adept_bench.quiet import quiet_transformers
 
 _BESIDE = ("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.py", "LICENSE*", "NOTICE*")
@@ -28,8 +27,10 @@ def local_files(source: str, revision: str | None = None, option: str = "--model
     try:
         fetched = _snapshot(source, place, [*_BESIDE, SINGLE])
         if (fetched / INDEX).exists() and not (fetched / SINGLE).exists():
-            shards = sorted(set(json.loads((fetched / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+            shards = sorted(set(weight_map(fetched / INDEX, option).values()))
             fetched = _snapshot(source, place, [*_BESIDE, *shards])
+    except InputError:
+        raise
     except Exception as error:  # the Hub's client raises errors of its own, of its HTTP library and of the system
         raise InputError(f"{option}: cannot fetch {source} from the Hub: {reason(error)}") from error
     if not (fetched / SINGLE).exists() and not (fetched / INDEX).exists():

@@ -19,6 +19,7 @@ from adept_bench.errors import InputError
 from adept_bench.files import write_json
 from adept_bench.models.anatomy import decoder_layers
 from adept_bench.models.checkpoints import check_readable, quiet_transformers
+from adept_bench.models.declared import check_special_ids
 from adept_bench.models.expansion import Expansion
 from adept_bench.models.fetching import local_files
 from adept_bench.models.misfits import not_finite, prediction_layers, refuse_layers, refuse_misfits
@@ -124,6 +125,7 @@ def kept_beside(source: str, revision: str | None, trust_remote_code: bool, opti
 
     Raises InputError, too, for quantised weights: this is for what loads the model and writes it anew.
     """
+    check_special_ids(source, revision, trust_remote_code, option)
     folder = local_files(source, revision, option)
     return check_fit(check_readable(folder, source, option), trust_remote_code, option)
 

@@ -1,4 +1,4 @@
-"""Checkpoint folders as they are written: free before the work, whole after it, and how they say where copies are."""
+"""Checkpoint folders as they are written: whole or not at all, and how they say where copies are."""
 
 from __future__ import annotations
 
@@ -12,48 +12,18 @@ from typing import TYPE_CHECKING, Any
 from adept_bench import __version__
 from adept_bench.errors import InputError
 from adept_bench.files import not_written
+from adept_bench.outputs import existing_parent, temporary_name
 
 if TYPE_CHECKING:
     from adept_bench.models.expansion import Expansion
 
 
-def free_output(output: str | Path) -> Path:
-    """The folder to write, as an absolute path.
-
-    For use before any work: raises InputError unless it is new or empty, not the working folder, and can be written.
-    """
-    try:
-        found = Path(output).expanduser().resolve()
-        if found.is_dir() and any(found.iterdir()):
-            raise InputError(f"--output: {output} is not empty; expected a new or empty folder")
-        if found.exists() and not found.is_dir():
-            raise InputError(f"--output: {output} is a file; expected a new or empty folder")
-        if found == Path.cwd():
-            expected = "expected a new or empty folder below or beside it"
-            raise InputError(f"--output: {output} is the working folder; {expected}")
-        if os.path.ismount(found):
-            raise InputError(f"--output: {output} is where a disk is mounted; expected a folder below it")
-        found.parent.mkdir(parents=True, exist_ok=True)
-        _temporary(found).mkdir()  # its name is longer, and may be too long
-        _temporary(found).rmdir()
-    except OSError as error:
-        shown = str(output) if len(str(output)) < 200 else f"{str(output)[:80]}..."
-        why = f"{error.filename} is a file" if isinstance(error, FileExistsError) else error.strerror or error
-        raise InputError(f"--output: cannot write {shown}: {why}") from None
-    return found
-
-
-def _temporary(output: Path) -> Path:
-    return output.parent / f".{output.name}.{os.getpid()}.tmp"
-
-
 def check_room(output: Path, needed: int, what: str) -> None:
     """Raise InputError where the disk of `output`, not there yet, has less than `needed` bytes left for `what`."""
-    free = shutil.disk_usage(output.parent).free
+    there = existing_parent(output)
+    free = shutil.disk_usage(there).free
     if needed > free:
-        raise InputError(
-            f"--output: {output.parent} has {free / 2**30:.1f} GiB free; {what} needs {needed / 2**30:.1f}"
-        )
+        raise InputError(f"--output: {there} has {free / 2**30:.1f} GiB free; {what} needs {needed / 2**30:.1f}")
 
 
 @contextmanager
@@ -62,7 +32,7 @@ def new_folder(output: Path) -> Iterator[Path]:
 
     `output` is new or empty. Raises InputError where it cannot be written.
     """
-    temporary = _temporary(output)
+    temporary = temporary_name(output)
     try:
         with writing(output):
             temporary.mkdir(parents=True)
@@ -74,9 +44,13 @@ def new_folder(output: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+class NoRoom(InputError):
+    """A disk takes no more: all that writes there fails, whatever it is."""
+
+
 @contextmanager
-def writing(output: Path) -> Iterator[None]:
-    """InputError, naming `output`, for whatever a library says where a file on its disk cannot be written."""
+def writing(output: Path, option: str = "--output") -> Iterator[None]:
+    """NoRoom, naming `option` and `output`, for whatever a library says where a file on its disk cannot be written."""
     try:
         yield
     except InputError:
@@ -85,7 +59,7 @@ def writing(output: Path) -> Iterator[None]:
         why = not_written(error)
         if why is None:
             raise
-        raise InputError(f"--output: cannot write {output}: {why}") from error
+        raise NoRoom(f"{option}: cannot write {output}: {why}") from error
 
 
 def expansion_record(

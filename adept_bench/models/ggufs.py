@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import os
 import shutil
 import tempfile
@@ -18,12 +17,22 @@ from typing import Any
 from adept_bench import __version__
 from adept_bench.corpora.identity import known_file_hash
 from adept_bench.errors import InputError
-from adept_bench.files import cache_root, content_hash, locked, not_written, write_json
+from adept_bench.files import (
+    DamagedFileError,
+    cache_root,
+    content_hash,
+    locked,
+    log_aside,
+    not_written,
+    read_sealed,
+    write_sealed,
+)
 from adept_bench.hub import reason
 from adept_bench.models.ggufheader import Header, read_header
 from adept_bench.models.splitting import split_as_trained
 from adept_bench.progress import reporter
 from adept_bench.quiet import quiet_transformers
+from adept_bench.recorded import check_recorded, recorded
 from adept_bench.shortage import LOADING, is_shortage, shortage
 
 CONVERSION = 1  # to be raised where the same file comes to be converted to other numbers or another tokenizer
@@ -36,8 +45,30 @@ def conversion(sha256: str) -> Path:
 
 
 def is_converted(sha256: str) -> bool:
-    """Whether it is there, whole."""
-    return (conversion(sha256).parent / _RECORD).is_file()
+    """Whether it is there, whole: by the sizes of its files, since hashing tens of gigabytes takes minutes."""
+    place = conversion(sha256).parent
+    try:
+        return place.is_dir() and bool(_checked(place))
+    except (OSError, DamagedFileError):
+        return False
+
+
+def _checked(place: Path) -> dict[str, Any]:
+    """The record of a conversion. Raises DamagedFileError where it or the folder is not what was written."""
+    record = read_sealed(place / _RECORD)
+    if not isinstance(record.get("gguf"), dict) or f"{record['gguf'].get('sha256')}-{CONVERSION}" != place.name:
+        raise DamagedFileError(f"{_RECORD} is not of the file that the folder is named by")
+    check_recorded(place / _MODEL, record.get("files", {}), hashed=False)
+    return record
+
+
+def _put_aside(place: Path) -> None:
+    """Make way for a conversion where there is a damaged one."""
+    try:
+        if place.exists():
+            _checked(place)
+    except (OSError, DamagedFileError) as why:
+        log_aside(place, f"{place}: damaged: {why}", "the file is converted again")
 
 
 def origin(folder: Path) -> dict[str, Any]:
@@ -48,8 +79,8 @@ def origin(folder: Path) -> dict[str, Any]:
     if folder.name != _MODEL or folder.resolve().parent.parent != (cache_root() / "gguf").resolve():
         return {}
     try:
-        return dict(json.loads((folder.parent / _RECORD).read_text(encoding="utf-8"))["gguf"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return dict(_checked(folder.resolve().parent)["gguf"])
+    except (OSError, DamagedFileError):
         return {}
 
 
@@ -78,13 +109,15 @@ def converted(file: Path, option: str = "--model") -> Path:
         with locked(place):
             if is_converted(sha256):  # by another process, meanwhile
                 return folder
+            _put_aside(place)
             _check_room(place.parent, needed)
             reporter().log(
                 f"{file}: {header.quantisation} GGUF, converted to float32 once: {needed / 2**30:.1f} GiB in {place}"
             )
             with _new(place) as temporary:
                 _convert(file, header, temporary / _MODEL, option)
-                write_json(temporary / _RECORD, _record(sha256, header))
+                files = recorded(temporary / _MODEL, _RECORD)
+                write_sealed(temporary / _RECORD, {**_record(sha256, header), "files": files})
     except OSError as error:
         raise InputError(
             f"{option}: {file}: its float32 folder of {needed / 2**30:.1f} GiB cannot be written to {place.parent}: "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +11,13 @@ from typing import Any
 import torch
 
 from adept_bench.errors import InputError
+from adept_bench.guarded import RECORD, read_json
 from adept_bench.models.certificate import parameter_digests
-from adept_bench.models.checkpoints import load_model
+from adept_bench.models.checkpoints import check_readable, load_model
 from adept_bench.models.expansion import Expansion, expand, plan_expansion
 from adept_bench.models.places import local_folder
+from adept_bench.models.renumbering import layer_name_candidates
+from adept_bench.models.tensorfiles import Stored, same_bytes
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,16 @@ def describe(folder: str | Path) -> Adapted:
 
 def _described(folder: Path, path: Path) -> Adapted:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path, RECORD, "the record of an adapted checkpoint", "--models")
         if path.name == "expansion.json":
-            return Adapted(folder, record["base_hash"], record["base_layers"], tuple(record["layers"]))
-        return Adapted(folder, record["model"]["hash"], record["trained"]["base_layers"], ())
-    except (OSError, ValueError, KeyError, TypeError) as error:
+            found = Adapted(folder, record["base_hash"], record["base_layers"], tuple(record["layers"]))
+        else:
+            found = Adapted(folder, record["model"]["hash"], record["trained"]["base_layers"], ())
+        numbers = (found.base_layers, *found.layers)
+        if not isinstance(found.base_hash, str) or not all(type(one) is int for one in numbers):
+            raise TypeError("a hash that is no text, or layers that are no whole numbers")
+        return found
+    except (KeyError, TypeError) as error:
         raise InputError(f"{path}: cannot be read as the record of an adapted checkpoint ({error!r})") from None
 
 
@@ -111,6 +118,49 @@ def comparable(folders: Sequence[str | Path], weights: Sequence[float] | None) -
     return found
 
 
+def check_frozen(found: Sequence[Adapted]) -> None:
+    """Raise InputError where the files of models with copies differ in a tensor that is no copy's.
+
+    From file to file, a piece of a tensor in memory at a time. Tensors of other names or types are left to the
+    comparison of the loaded models (`merge`).
+    """
+    if not found[0].layers:
+        return
+    first, *others = (_frozen_tensors(one) for one in found)
+    for one, tensors in zip(found[1:], others, strict=True):
+        for name in sorted(first.keys() & tensors.keys()):
+            mine, theirs = first[name], tensors[name]
+            if (mine.dtype, mine.shape) == (theirs.dtype, theirs.shape) and not same_bytes(mine, theirs):
+                raise _differ(found[0], one, name)
+
+
+def _frozen_tensors(adapted: Adapted) -> dict[str, Stored]:
+    """The stored tensors that are no copy's, by their name in the base; none where names do not number the layers."""
+    folder = local_folder(str(adapted.folder), "--models")
+    assert folder is not None  # `describe` has found it
+    stored = check_readable(folder, str(adapted.folder), "--models").tensors
+    names = next(iter(layer_name_candidates(stored, adapted.base_layers + len(adapted.layers), "layers")), None)
+    if names is None:
+        return {}
+    copies = set(adapted.copy_of.values())
+    original = {place: layer for layer, place in _places_of_originals(adapted).items()}
+    kept = {}
+    for name, tensor in stored.items():
+        part = names.split(name)
+        if part is None:
+            kept[name] = tensor
+        elif part[0] not in copies and part[0] in original:
+            kept[names.at(original[part[0]], part[1])] = tensor
+    return kept
+
+
+def _differ(one: Adapted, other: Adapted, name: str) -> InputError:
+    return InputError(
+        f"--models: {one.folder} and {other.folder} differ in parameters that are no copies, first {name}; expected "
+        "models of one base that was frozen"
+    )
+
+
 def _averaged(found: Sequence[Adapted], shares: Sequence[float], loading: dict[str, Any]) -> Any:
     """The weighted mean of every parameter, in float32, in the first model's dtype."""
     model = _load(found[0], loading)
@@ -137,8 +187,8 @@ def _united(found: Sequence[Adapted], shares: Sequence[float], loading: dict[str
     totals: dict[tuple[int, str], torch.Tensor] = {}
     for one, share in zip(found, shares, strict=True):
         source = model if one is first else _load(one, loading)
-        if one is not first and _frozen_digests(source, one) != frozen:
-            raise InputError(f"--models: {first.folder} and {one.folder} differ in parameters that are no copies")
+        if one is not first and (others := _frozen_digests(source, one)) != frozen:
+            raise _differ(first, one, min(name for name, _ in others.items() ^ frozen.items()))
         copies = where if one is first else one.copy_of
         for layer in one.layers:
             for name, value in _layer(source, copies[layer]).state_dict().items():

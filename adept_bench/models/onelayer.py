@@ -104,7 +104,7 @@ def layers_alone(
     try:
         changes = deeper_fields(family.config, sources)
         with _not_streamable("has layers that cannot be loaded one by one"), one_thread(), _own_generator():
-            config = _few_words(with_fields(family.config, changes))
+            config = few_words(with_fields(family.config, changes))
             config.save_pretrained(folder)
             if family.trust_remote_code:
                 for code in family.folder.glob("*.py"):
@@ -128,7 +128,8 @@ def layers_alone(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _few_words(config: Any) -> Any:
+def few_words(config: Any) -> Any:
+    """`config` with a vocabulary of at most WORDS, in place."""
     text = text_config(config)
     text.vocab_size = min(WORDS, text.vocab_size)
     for one in (config, text):
@@ -144,7 +145,7 @@ def pair_of(family: Family, layer: int, twin: Any, kept: dict[str, torch.Tensor]
     else is shared, so that memory holds one layer and some writers.
     """
     changes = deeper_fields(family.config, [layer, layer])
-    config = _few_words(with_fields(family.config, changes))
+    config = few_words(with_fields(family.config, changes))
     pair = skeleton(config, family.dtype, family.trust_remote_code)
     there = twin.state_dict(keep_vars=True)
     for name in pair.state_dict():

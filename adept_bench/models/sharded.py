@@ -16,6 +16,7 @@ import torch
 
 from adept_bench.errors import InputError
 from adept_bench.files import write_whole
+from adept_bench.guarded import MODEL, read_json
 from adept_bench.models.anatomy import decoder_layers, text_config
 from adept_bench.models.depth import deeper_fields
 from adept_bench.models.expansion import Expansion, plan_expansion
@@ -203,7 +204,7 @@ def copy_files(folder: Path, output: Path, trust_remote_code: bool) -> None:
 def _write_config(
     folder: Path, output: Path, family: Family, plan: Expansion, names: LayerNames, trust_remote_code: bool
 ) -> None:
-    raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    raw = read_json(folder / "config.json", MODEL, "a model's configuration", "--model")
     changes = deeper_fields(family.config, plan.origin)
     text = json.dumps(expanded_config(raw, family.config, changes, names, plan), indent=2, ensure_ascii=False)
     write_whole(output / "config.json", text + "\n")

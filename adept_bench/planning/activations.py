@@ -8,7 +8,8 @@ the whole model's sum follows from its numbers of layers of each kind. docs/plan
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -70,16 +71,48 @@ def reach(shape: Shape) -> Reach:
     return Reach(len(trained), depth - lowest - len(trained), lowest)
 
 
-def saved(shape: Shape, *, batch_size: int, length: int, precision: str, attention: str | None = None) -> Saved:
+def saved(
+    shape: Shape,
+    *,
+    batch_size: int,
+    length: int,
+    precision: str,
+    attention: str | None = None,
+    packing: str = "blocks",
+) -> Saved:
     """What a batch of `batch_size` sequences of `length` tokens saves in training `shape`'s trainable parameters."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     model, path = _small(shape, precision)
     if attention not in (None, "auto", "flash_attention_2"):  # the last saves what sdpa does
         model.set_attn_implementation(attention)
-    with FakeTensorMode():
+    with FakeTensorMode(), _grouped():
         _without_data(model)
-        return _traced(model, path, batch_size, length, precision)
+        masked = packing == "documents" and attention != "flash_attention_2"
+        return _traced(model, path, batch_size, length, precision, masked)
+
+
+@contextmanager
+def _grouped() -> Iterator[None]:
+    """Experts' products of every precision: torch's own shape rule for them knows bfloat16 alone.
+
+    The product of all tokens with one expert has the same shape and saves the same, the tokens and the weights. It is
+    taken outside autocast, which leaves grouped products alone.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    names = {getattr(torch, "_grouped_mm", None), getattr(torch.nn.functional, "grouped_mm", None)} - {None}
+
+    class OneExpert(TorchFunctionMode):
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if function in names:
+                with torch.autocast("cpu", enabled=False):
+                    return args[0] @ args[1][0]
+            return function(*args, **(kwargs or {}))
+
+    with OneExpert():
+        yield
 
 
 def _small(shape: Shape, precision: str) -> tuple[Any, str]:
@@ -139,7 +172,7 @@ def _without_data(model: Any) -> None:
                 kind[name] = made[id(old)]
 
 
-def _traced(model: Any, path: str, batch_size: int, length: int, precision: str) -> Saved:
+def _traced(model: Any, path: str, batch_size: int, length: int, precision: str, masked: bool) -> Saved:
     import torch
 
     own = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
@@ -173,8 +206,9 @@ def _traced(model: Any, path: str, batch_size: int, length: int, precision: str)
         torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"),
     ):
         # with a cache transformers does not look for packed sequences in the positions, which have no values here; it
-        # would make a mask that a real pass, having looked, does without
-        output = model(input_ids=ids, labels=ids, use_cache=True)
+        # would make a mask, which a real pass of packed documents needs and any other, having looked, does without
+        positions = {"position_ids": torch.arange(length).expand(batch_size, -1)} if masked else {}
+        output = model(input_ids=ids, labels=ids, use_cache=not masked, **positions)
     logits = output.logits
     del output
     sums = {place: sum(one.values()) for place, one in found.items()}

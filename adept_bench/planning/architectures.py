@@ -111,7 +111,7 @@ def config_of(model: ModelConfig, option: str = "model.source") -> tuple[Any, st
     from adept_bench.suite.inputs import LAB
 
     if model.source.startswith(LAB):
-        return _read(_lab_folder(model.source.removeprefix(LAB)), model, option), "shipped with the package"
+        return _read(lab_folder(model.source.removeprefix(LAB)), model, option), "shipped with the package"
     name = known_as(model.source)
     if name is not None and to_be_fetched(model.source):
         return _of_table(name), f"the table of this package ({name}), since the wheel is not fetched yet"
@@ -126,7 +126,8 @@ def config_of(model: ModelConfig, option: str = "model.source") -> tuple[Any, st
     return _of_hub(model, option)
 
 
-def _lab_folder(kind: str) -> str:
+def lab_folder(kind: str) -> str:
+    """A folder with the configuration of the lab's bases of `kind`."""
     from adept_bench.lab.bases import SHIPPED, folder
 
     shipped = SHIPPED / f"{kind}-0"  # all bases of a kind have one configuration

@@ -8,12 +8,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from pydantic import ValidationError
+
 from adept_bench.analysis.clock import apart
 from adept_bench.config.schema import RunConfig, SelectionConfig
 from adept_bench.errors import InputError
 from adept_bench.planning.devices import CPU_BANDWIDTH, CPU_RATE
 from adept_bench.planning.estimate import Estimate, Workbench
 from adept_bench.planning.timing import Rate
+from adept_bench.results.damage import explained
 from adept_bench.results.schema import Cell
 
 REFERENCE = "full"
@@ -76,10 +79,16 @@ class _Benches:
 
 
 def run_config(cell: Cell) -> RunConfig:
-    """The configuration that a stored cell was run with; its learning rate is the one it was given."""
+    """The configuration that a stored cell was run with; its learning rate is the one it was given.
+
+    Raises InputError for a cell whose configuration is none of a run.
+    """
     stored = {name: part for name, part in cell.config.items() if name in RunConfig.model_fields}
     rate = cell.learning_rate.value if cell.learning_rate else None
-    return RunConfig.model_validate({**stored, "selection": SelectionConfig(grid=[rate or 1e-4]).model_dump()})
+    try:
+        return RunConfig.model_validate({**stored, "selection": SelectionConfig(grid=[rate or 1e-4]).model_dump()})
+    except ValidationError as error:
+        raise InputError(f"{cell.preset}/{cell.suite}/{cell.stem}.json: config: {explained(error)}") from None
 
 
 def _row(pair: Pair, reference: Pair | None) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class Workbench:
     def saved(self, shape: Shape, batch_size: int, config: RunConfig) -> Saved:
         """`activations.saved`, counted once a kind of method and batch."""
         training, attention = config.training, config.model.attention
-        key = (of_kind(shape), batch_size, training.length, training.precision, attention)
+        key = (of_kind(shape), batch_size, training.length, training.precision, attention, training.packing)
         if key not in self._saved:
             self._saved[key] = saved(
                 shape,
@@ -73,6 +73,7 @@ class Workbench:
                 length=training.length,
                 precision=training.precision,
                 attention=attention,
+                packing=training.packing,
             )
         return self._saved[key]
 
@@ -136,7 +137,7 @@ class Estimate:
     @property
     def probes_layers(self) -> bool:
         """Whether the method measures layer importance: it chooses layers by it, and none are listed."""
-        chosen = getattr(self.method.edit, "layers", None) or getattr(self.method.train, "layers", None)
+        chosen = self.method.layers
         by_importance = chosen is not None and chosen.how in ("importance", "domain-importance", "highest")
         return bool(by_importance and chosen is not None and chosen.listed is None)
 

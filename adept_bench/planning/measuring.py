@@ -47,7 +47,13 @@ def measured_rate(config: RunConfig) -> Rate:
     training = config.training
     steps = STEPS + WARM
     short = training.model_copy(
-        update={"tokens": steps * training.tokens_per_step, "log_every": 1, "save_every": None, "precision": "fp32"}
+        update={
+            "tokens": steps * training.tokens_per_step,
+            "log_every": 1,
+            "save_every": None,
+            "precision": "fp32",
+            "packing": "blocks",  # random tokens are no documents
+        }
     )
     times = []
 

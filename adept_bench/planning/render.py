@@ -6,6 +6,8 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from adept_bench.escapes import markdown, markdown_block, markdown_row, rich_text
+
 Rows = list[list[str]]
 MEMORY = ("weights", "gradients", "buckets", "optimizer", "activations", "gathered", "peak", "main")
 SPENT = ("training", "probing", "evaluation")
@@ -98,10 +100,11 @@ def as_markdown(found: Sequence[tuple[str, list[str], Rows]], lines: Sequence[st
     """Markdown tables and a list of notes."""
     parts = []
     for title, header, rows in found:
-        parts += [f"## {title}", ""]
-        parts += [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)]
+        cells = [[markdown(value) for value in row] for row in (header, *rows)]
+        parts += [f"## {markdown(title)}", ""]
+        parts += map(markdown_row, (cells[0], ["---"] * len(header), *cells[1:]))
         parts.append("")
-    return "\n".join([*parts, *[f"- {line}" for line in lines]])
+    return "\n".join([*parts, *[f"- {markdown_block(line)}" for line in lines]])
 
 
 def as_text(found: Sequence[tuple[str, list[str], Rows]], lines: Sequence[str], width: int) -> str:
@@ -112,15 +115,15 @@ def as_text(found: Sequence[tuple[str, list[str], Rows]], lines: Sequence[str], 
     out = io.StringIO()
     console = Console(file=out, width=width, highlight=False)
     for title, header, rows in found:
-        table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+        table = Table(title=rich_text(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
         for place, name in enumerate(header):
             table.add_column(name, justify="left" if place == 0 or name in ("method", "fits", "layers") else "right")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(rich_text, row))
         console.print(table)
         console.print()
     for line in lines:
-        console.print(line)
+        console.print(rich_text(line))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 

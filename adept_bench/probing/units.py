@@ -16,6 +16,7 @@ from adept_bench.probing.rates import lr_scales, normalize_units, unit_rates
 __all__ = [
     "GRANULARITIES",
     "UnitImportance",
+    "check_layers",
     "is_norm",
     "lr_scales",
     "normalize_units",
@@ -75,6 +76,13 @@ def unit_members(
     return units
 
 
+def check_layers(layers: Sequence[int], depth: int) -> None:
+    """Raise InputError for one of `layers` that a model of `depth` layers does not have."""
+    for layer in layers:
+        if not 0 <= layer < depth:
+            raise InputError(f"--layers: {layer} is no layer of this model; expected 0 to {depth - 1}")
+
+
 def _unit_name(model: nn.Module, name: str, granularity: str, found: Decoder) -> str:
     if granularity == "tensor":
         return name
@@ -108,9 +116,7 @@ def probe_units(
     Raises InputError for an unknown granularity, layer or parameter, or an unusable corpus.
     """
     found = decoder(model)
-    for layer in layers or ():
-        if not 0 <= layer < len(found.layers):
-            raise InputError(f"--layers: {layer} is no layer of this model; expected 0 to {len(found.layers) - 1}")
+    check_layers(layers or (), len(found.layers))
     units = unit_members(model, parameters, granularity)
     if layers is not None:
         units = {unit: names for unit, names in units.items() if found.layer_of(names[0]) in set(layers)}

@@ -15,6 +15,7 @@ from adept_bench.errors import InputError, unknown_name
 from adept_bench.figures import timing
 from adept_bench.figures.registry import FIGURES
 from adept_bench.files import file_hash
+from adept_bench.guarded import one_line
 from adept_bench.progress import reporter
 from adept_bench.report.drawn import Lost, Outcome, Shown, draw_all
 from adept_bench.report.images import encode
@@ -105,11 +106,12 @@ def _read(results: Path, lost: _Lost) -> list[File]:
         if any(part.startswith(".") for part in name.parts):
             continue
         try:
-            files.append(File(name.as_posix(), file_hash(path), store.read(path)))
+            cell = store.read(path)  # first: it does not wait for what is no file
+            files.append(File(name.as_posix(), file_hash(path), cell))
         except (InputError, OSError) as reason:
             # as the reader knows the file: by its place among the results
             lost.lines.append(f"left out: {reason}".replace(f"{path}", name.as_posix()))
-            reporter().log(f"left out: {reason}")
+            reporter().log(one_line(f"left out: {reason}", 1000))
     return files
 
 

@@ -6,15 +6,13 @@ A string becomes markup only through `tag` and `join`; every other string, a met
 
 from __future__ import annotations
 
-import html
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 
+from adept_bench import escapes
+
 VOID = frozenset({"meta", "img", "br", "col"})
-REPLACED = "�"
 SHORT = 20  # rows of a table that stays whole in print
-BIDI = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))  # would turn the text around them
 
 
 class Safe(str):
@@ -24,15 +22,8 @@ class Safe(str):
 
 
 def text(value: object) -> Safe:
-    """`value` as escaped text; what no page may hold (control characters, lone surrogates) is replaced by U+FFFD."""
-    if isinstance(value, Safe):
-        return value
-    return Safe(html.escape("".join(map(_shown, str(value))), quote=True))
-
-
-def _shown(character: str) -> str:
-    forbidden = unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\t"
-    return REPLACED if forbidden or character in BIDI else character
+    """`value` as text by `escapes.html`; what is markup already stays."""
+    return value if isinstance(value, Safe) else Safe(escapes.html(str(value)))
 
 
 def join(parts: Iterable[object], between: str = "") -> Safe:

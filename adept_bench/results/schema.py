@@ -14,14 +14,31 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from adept_bench.config.names import FILE_NAME, NAME
+from adept_bench.results.values import (
+    HUGE,
+    Amount,
+    CertificateFacts,
+    CostDetails,
+    Count,
+    Definition,
+    Depth,
+    Mix,
+    Number,
+    Positive,
+    Probe,
+    Settings,
+    Share,
+    Trial,
+    Version1,
+)
+
 SCHEMA_VERSION = 1
 SCHEMA_FILE = Path(__file__).with_name("cell.schema.json")
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Amount = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=0)]
-Name = Annotated[str, Field(min_length=1)]
-FileName = Annotated[str, Field(pattern=r"^[^/\\.\s][^/\\]*$")]  # part of the file's path
+Text = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Field(pattern=NAME)]
+FileName = Annotated[str, Field(pattern=FILE_NAME)]  # part of the file's path
 Details = Annotated[dict[str, Any], Field(description="Further facts, free in form.")]
 
 
@@ -38,22 +55,28 @@ class Block(BaseModel):
     )
 
 
+def _same_length(block: Block, *columns: str) -> None:
+    lengths = {name: len(getattr(block, name)) for name in columns}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"columns of different lengths: {', '.join(f'{one} {n}' for one, n in lengths.items())}")
+
+
 class ModelFacts(Block):
-    source: Name
+    source: Text
     """Folder or Hub id of the base model."""
     revision: str | None = None
     """Hub revision, where there is one."""
     hash: str | None = None
     """Content hash of the base model's weights and configuration."""
-    layers: Count
+    layers: Depth
     """Decoder layers of the model as trained: the base's and the copies."""
-    base_layers: Count | None = None
+    base_layers: Depth | None = None
     """Decoder layers of the base model."""
     total_parameters: Count
     """Parameters of the model as trained, tied ones counted once."""
     trainable_parameters: Count
     trainable_fraction: Share
-    expanded_layers: list[Count] = []
+    expanded_layers: list[Depth] = []
     """Layers of the base model that a copy was inserted after."""
     details: Details = {}
 
@@ -64,22 +87,47 @@ class ModelFacts(Block):
         return self
 
 
+class Clusters(Block):
+    """Which items of a task belong together; neighbours as runs."""
+
+    by: Text
+    """What the items of a cluster share: a field of theirs, or "task", the task of a group."""
+    sizes: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+    """Items of each run of neighbours of one cluster, in the order of `items`."""
+    of: list[Count] = []
+    """The cluster of each run, numbered in the order of their first items; empty where each run is a cluster."""
+
+    @model_validator(mode="after")
+    def _numbered(self) -> Clusters:
+        first = list(dict.fromkeys(self.of))
+        if self.of and (len(self.of) != len(self.sizes) or first != list(range(len(first)))):
+            raise ValueError("clusters.of: expected a number a run, from 0 in the order of first appearance")
+        return self
+
+    def numbers(self) -> tuple[int, ...]:
+        """The cluster of each item, numbered from 0."""
+        runs = zip(self.of or range(len(self.sizes)), self.sizes, strict=True)
+        return tuple(number for number, size in runs for _ in range(size))
+
+
 class TaskResult(Block):
     group: Name
     """"general", "domain", or a further one such as "domain_known"."""
     metric: Name
-    filter: str | None = None
+    filter: Name | None = None
     """lm-eval's filter whose answers the metric reads."""
     value: Share
     stderr: Amount | None = None
-    """Standard error over items."""
-    n: Annotated[int, Field(ge=1)]
+    """Standard error over items, by clusters where there are any; null where it is not known."""
+    n: Positive
     items: list[Share]
     """1 where the item's answer is right, 0 where not, in the fixed order that `items_hash` names."""
-    items_hash: Name
+    items_hash: Text
     """Hash of the items in order; cells compare item by item only where it is equal."""
+    clusters: Clusters | None = None
+    """Items that are not independent of each other, where the task says so; absent in older files."""
     chance: Annotated[float, Field(ge=0, lt=1)] | None = None
-    value_chance_corrected: float | None = None
+    value_chance_corrected: Number | None = None
     """(value - chance) / (1 - chance)."""
     version: str | int | float | None = None
     num_fewshot: Count | None = None
@@ -91,6 +139,8 @@ class TaskResult(Block):
     def _whole(self) -> TaskResult:
         if len(self.items) != self.n:
             raise ValueError(f"n is {self.n} but there are {len(self.items)} items")
+        if self.clusters and sum(self.clusters.sizes) != self.n:
+            raise ValueError(f"n is {self.n} but the clusters have {sum(self.clusters.sizes)} items")
         return self
 
 
@@ -106,10 +156,10 @@ class LossPair(Block):
 class Validation(Block):
     """The measures that a learning rate is chosen by: of items and documents that no other number is of."""
 
-    tasks: dict[str, TaskResult] = {}
-    groups: dict[str, Share] = {}
-    groups_chance_corrected: dict[str, float | None] = {}
-    losses: dict[str, Amount]
+    tasks: dict[Name, TaskResult] = {}
+    groups: dict[Name, Share] = {}
+    groups_chance_corrected: dict[Name, Number | None] = {}
+    losses: dict[Name, Amount]
     """Of validation documents by corpus, nats a token."""
 
 
@@ -117,25 +167,25 @@ class PathPoint(Block):
     """What the model in training is at one of its steps."""
 
     step: Count
-    losses: dict[str, Amount]
+    losses: dict[Name, Amount]
     """Held-out loss by corpus, nats a token."""
-    groups: dict[str, Share] = {}
+    groups: dict[Name, Share] = {}
     """Mean accuracy on the validation tasks by group."""
 
 
 class LearningRateChoice(Block):
-    value: Annotated[float, Field(gt=0)] | None
+    value: Annotated[float, Field(gt=0, le=HUGE)] | None
     """Peak learning rate; null where nothing trains."""
     source: Literal["shipped", "selected", "set", "default", "grid", "none"]
     """Chosen earlier and shipped, chosen now (--select-lr), set by the user, the method's default, or one of the grid's
     rates whether chosen or not."""
     chosen: bool = True
     """Whether tables show the method at this rate. False: another rate of its grid, in a file of its own."""
-    grid: list[float] = []
+    grid: list[Number] = []
     criterion: str | None = None
     evidence: str | None = None
     """File or hash of the stored trials."""
-    trials: list[dict[str, Any]] = []
+    trials: list[Trial] = []
     """Every trial: learning rate, score and what it was made of."""
     differs: list[str] = []
     """Settings of the cell that differ from those the rate was chosen under, by dotted name."""
@@ -143,13 +193,13 @@ class LearningRateChoice(Block):
 
 class CurvePoint(Block):
     step: Count
-    loss: float
-    learning_rate: float
+    loss: Number
+    learning_rate: Number
 
 
 class UnitNames(Block):
     name: list[str] = []
-    layer: list[int | None] = []
+    layer: list[Depth | None] = []
     """Layer of the model as trained; null outside the decoder layers."""
 
 
@@ -157,10 +207,10 @@ class Refresh(Block):
     """Unit rates from `step` on. Each list has an entry a unit, in the order of `training.units`."""
 
     step: Count
-    importance: list[float | None]
-    normalized: list[float | None]
-    lr_scale: list[float | None]
-    learning_rate: list[float | None]
+    importance: list[Number | None]
+    normalized: list[Number | None]
+    lr_scale: list[Number | None]
+    learning_rate: list[Number | None]
     """Effective rate at this step: base rate times scale times schedule."""
     details: dict[str, list[Any]] = {}
     """Further columns."""
@@ -175,7 +225,7 @@ class Training(Block):
     refreshes: list[Refresh] = []
     path: list[PathPoint] = []
     """Measures at steps of the training, where `training.evaluate_every` asks for them; the last is at its end."""
-    mix: dict[str, Any] = {}
+    mix: Mix = {}
     """The training data: sequences, length, epochs, share of replay."""
     details: Details = {}
 
@@ -218,31 +268,31 @@ class Cost(Block):
     """Highest memory in use: device memory on an accelerator, resident memory of the process on CPU."""
     probe_flops: Amount | None = None
     threads: Count | None = None
-    details: Details = {}
+    details: CostDetails = {}
 
 
 class Provenance(Block):
-    package_version: Name
+    package_version: Text
     git_revision: str | None
     git_dirty: bool | None
     versions: dict[str, str | None]
     """torch, transformers, lm_eval, datasets and others."""
-    python: Name
-    device: Name
-    processes: Annotated[int, Field(ge=1)]
+    python: Text
+    device: Text
+    processes: Positive
     """Processes that trained and evaluated this cell together."""
-    started: Name
+    started: Text
     """ISO 8601, UTC."""
-    ended: Name
+    ended: Text
     details: Details = {}
 
 
 class Variant(Block):
     """What a suite's own variant of a method changes."""
 
-    of: Name
+    of: FileName
     """The method."""
-    about: Name
+    about: Text
     """What is varied: "selection", "k", "refresh", "probe corpus" or the suite's own word."""
     settings: dict[str, Any]
     """The settings it changes, by dotted name."""
@@ -257,7 +307,7 @@ class LayerProbe(Block):
     """"masking" (nats), "gradient", "rank" or "fisher" (paper, Table 9)."""
     base_loss: Amount
     """Loss of the whole model on the corpus, nats a token."""
-    importance: list[float]
+    importance: list[Number]
     """A value a layer."""
     seconds: Amount
 
@@ -265,10 +315,10 @@ class LayerProbe(Block):
 class ProbeSize(Block):
     """How well so many probe documents reproduce the ranking of all."""
 
-    documents: Annotated[int, Field(ge=1)]
-    samples: Annotated[int, Field(ge=1)]
+    documents: Positive
+    samples: Positive
     """Random subsets that were drawn."""
-    rank_correlation: list[float]
+    rank_correlation: list[Number]
     """Spearman's, of each subset's importances with those of all documents."""
     overlap: list[Share]
     """Share of the k lowest layers that each subset has in common with all documents."""
@@ -278,21 +328,26 @@ class Stability(Block):
     """How the masking importances change with the sample of probe documents."""
 
     corpus: Name
-    documents: Annotated[int, Field(ge=1)]
-    k: Annotated[int, Field(ge=1)]
-    samples: Annotated[int, Field(ge=1)]
+    documents: Positive
+    k: Annotated[Depth, Field(ge=1)]
+    samples: Positive
     """Bootstrap samples: documents drawn with replacement."""
-    importance: list[float]
+    importance: list[Number]
     """Of all documents, a value a layer, nats."""
-    low: list[float]
+    low: list[Number]
     """2.5th percentile over the samples, a value a layer."""
-    high: list[float]
+    high: list[Number]
     """97.5th percentile."""
     chosen: list[Share]
     """Share of samples in which the layer is among the k lowest."""
-    rank_correlation: list[float]
+    rank_correlation: Annotated[list[Number], Field(min_length=3, max_length=3)]
     """Spearman's of each sample with all documents: mean, 2.5th and 97.5th percentile."""
     sizes: list[ProbeSize]
+
+    @model_validator(mode="after")
+    def _aligned(self) -> Stability:
+        _same_length(self, "importance", "low", "high", "chosen")
+        return self
 
 
 class UnitProbe(Block):
@@ -300,27 +355,32 @@ class UnitProbe(Block):
 
     corpus: Name
     name: list[str]
-    layer: list[int]
+    layer: list[Depth]
     norm: list[bool]
     importance: list[Amount]
     elements: list[Count]
+
+    @model_validator(mode="after")
+    def _aligned(self) -> UnitProbe:
+        _same_length(self, "name", "layer", "norm", "importance", "elements")
+        return self
 
 
 class Activation(Block):
     """Kernel density, over hidden dimensions, of a layer's mean output on one corpus."""
 
-    layer: Count
+    layer: Depth
     """Layer of the base model."""
     state: Literal["base", "expanded", "adapted"]
     """The base's layer; its copy, inserted and untrained; the copy (or the layer itself) after training."""
     corpus: Name
-    dimensions: Annotated[int, Field(ge=1)]
-    tokens: Annotated[int, Field(ge=1)]
-    mean: float
+    dimensions: Positive
+    tokens: Positive
+    mean: Number
     """Mean over dimensions."""
-    low: float
+    low: Number
     """First point of the grid, which all states and corpora of a layer share."""
-    high: float
+    high: Number
     """Last point of the grid."""
     density: list[Amount]
     """At equally spaced points from low to high."""
@@ -329,7 +389,7 @@ class Activation(Block):
 class ActivationOverlap(Block):
     """Area under the lower of the general and the domain density: 1 where they are the same."""
 
-    layer: Count
+    layer: Depth
     state: Literal["base", "expanded", "adapted"]
     overlap: Share
 
@@ -337,9 +397,9 @@ class ActivationOverlap(Block):
 class ShiftedToken(Block):
     token: str
     """The adapted model's first choice, decoded."""
-    shifted: Annotated[int, Field(ge=1)]
+    shifted: Positive
     """Positions where it is the first choice and the base ranks it fourth or lower."""
-    positions: Annotated[int, Field(ge=1)]
+    positions: Positive
     """Positions where it is the first choice."""
 
 
@@ -347,7 +407,7 @@ class TokenShift(Block):
     """Rank, in the base model's prediction, of the adapted model's first choice (as in URIAL and LLaMA-Pro)."""
 
     corpus: Name
-    positions: Annotated[int, Field(ge=1)]
+    positions: Positive
     unshifted: Count
     """Positions of rank 1."""
     marginal: Count
@@ -378,35 +438,35 @@ class Analyses(Block):
 class Cell(Block):
     """One (suite, preset, method, seed): its configuration, its numbers, what they cost and where they come from."""
 
-    schema_version: Literal[1]
+    schema_version: Version1
     suite: FileName
     preset: FileName
     method: FileName
     seed: Count
     status: Literal["complete"]
-    config: dict[str, Any]
+    config: Settings
     """Everything needed to run the cell again, resolved."""
-    config_hash: Name
+    config_hash: Text
     model: ModelFacts
-    tasks: dict[str, TaskResult]
-    groups: dict[str, Share]
+    tasks: dict[Name, TaskResult]
+    groups: dict[Name, Share]
     """Unweighted mean of a group's task values."""
-    groups_chance_corrected: dict[str, float | None] = {}
-    losses: dict[str, LossPair]
+    groups_chance_corrected: dict[Name, Number | None] = {}
+    losses: dict[Name, LossPair]
     """Held-out loss by corpus: "general" and "domain"."""
     validation: Validation | None = None
     """What the choice of a learning rate rests on; None in older files."""
     training: Training
     learning_rate: LearningRateChoice | None = None
-    method_definition: dict[str, Any] = {}
+    method_definition: Definition = {}
     """The method's four choices: edit, train, rates, mix."""
-    probe: dict[str, Any] = {}
+    probe: Probe = {}
     """Layer importances that the method used, and what was selected from them."""
     variant: Variant | None = None
     """Where `method` is a suite's own variant of a method."""
     analyses: Analyses | None = None
     """What the suite measures beside tasks and losses."""
-    certificate: dict[str, Any] | None = None
+    certificate: CertificateFacts | None = None
     """Expansion certificate; null for methods that insert no layer."""
     cost: Cost
     provenance: Provenance
@@ -445,7 +505,20 @@ def json_schema() -> dict[str, Any]:
     schema = Cell.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = f"adept-bench cell, version {SCHEMA_VERSION}"
+    _close(schema)
     return schema
+
+
+def _close(part: Any) -> None:
+    """Where keys have a pattern, refuse all others, which pydantic does without saying so."""
+    if isinstance(part, dict):
+        if "patternProperties" in part:
+            part["additionalProperties"] = False
+        for inner in part.values():
+            _close(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            _close(inner)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ A cell of another rate than the chosen one is in `<method>@<rate>-seed<n>.json` 
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,18 +14,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from adept_bench.errors import InputError
-from adept_bench.files import write_whole
+from adept_bench.files import log_aside, write_whole
+from adept_bench.guarded import RECORD, AbsentError, DamagedError, one_line, read_text
 from adept_bench.progress import reporter
 from adept_bench.results.compact import compact_training, dumps, rounded
+from adept_bench.results.damage import damage, explained
 from adept_bench.results.schema import SCHEMA_VERSION, Cell, cell_stem
-
-
-class DamagedError(InputError):
-    """A file that can be read holds no cell."""
-
-
-class AbsentError(InputError):
-    """There is no such file."""
 
 
 class Store:
@@ -61,7 +54,7 @@ class Store:
         try:
             checked = Cell.model_validate_json(text)
         except ValidationError as error:
-            raise ValueError(f"the cell does not fit the schema: {_explain(error)}") from None
+            raise ValueError(f"the cell does not fit the schema: {explained(error)}") from None
         path = self.place(checked)
         write_whole(path, text)
         return path
@@ -72,21 +65,14 @@ class Store:
         The InputError is an AbsentError where there is no file, a DamagedError where its content is no cell.
         """
         path = Path(path)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise DamagedError(f"{path}: not UTF-8 text; expected the JSON file of a cell") from None
-        except (FileNotFoundError, NotADirectoryError):
-            raise AbsentError(f"{path}: there is no such file; expected the file of a cell") from None
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        text = read_text(path, RECORD, "the file of a cell")
         try:
             cell = Cell.model_validate_json(text)
         except ValidationError as error:
-            raise DamagedError(f"{path}{_damage(text, error)}") from None
+            raise damage(path, text, error, "cell", SCHEMA_VERSION) from None
         if self.place(cell).parts[-3:] != path.absolute().parts[-3:]:
             holds = "/".join(self.place(cell).parts[-3:])
-            raise DamagedError(f"{path}: holds the cell {holds}; expected a file of that name")
+            raise DamagedError(f"{path}: holds the cell {one_line(holds)}; expected a file of that name")
         return cell
 
     def valid(
@@ -111,8 +97,7 @@ class Store:
         except AbsentError:
             return None
         except DamagedError as reason:
-            aside = _set_aside(path)
-            reporter().log(f"{reason}; " + (f"moved to {aside}" if aside else "already moved aside"))
+            log_aside(path, reason)
             return None
         if config_hash is not None and cell.config_hash != config_hash:
             raise InputError(
@@ -164,7 +149,7 @@ class Store:
                 try:
                     cells.append(self.read(path))
                 except InputError as reason:
-                    reporter().log(f"left out: {reason}")
+                    reporter().log(one_line(f"left out: {reason}", 1000))
         return cells
 
 
@@ -183,37 +168,6 @@ def _uncollected() -> Iterator[None]:
 
 def _with_rate(cell: Cell, learning_rate: dict[str, Any]) -> dict[str, Any]:
     return {**cell.model_dump(mode="json"), "learning_rate": learning_rate}
-
-
-def _set_aside(path: Path) -> Path | None:
-    number = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
-        number += 1
-    try:
-        return path.rename(aside)
-    except FileNotFoundError:  # another worker was faster
-        return None
-
-
-def _damage(text: str, error: ValidationError) -> str:
-    """Why the text is no cell, ":line: reason" or ": reason". Only what is refused is parsed a second time."""
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as broken:
-        return f":{broken.lineno}: broken JSON ({broken.msg}); expected the file of a cell"
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if version != SCHEMA_VERSION:
-        return f": schema_version {version!r} is not known here; expected {SCHEMA_VERSION}"
-    return f": not a valid cell: {_explain(error)}"
-
-
-def _explain(error: ValidationError) -> str:
-    """The first problem, where it is, and how many more there are."""
-    problems = error.errors(include_url=False)
-    first = problems[0]
-    where = ".".join(str(part) for part in first["loc"])
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"{where + ': ' if where else ''}{first['msg']}{more}"
 
 
 def _unfinite(value: Any, where: str = "") -> str | None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adept_bench.distributed.group import from_main, group, held
-from adept_bench.files import content_hash, write_json
+from adept_bench.errors import InputError
+from adept_bench.files import DamagedFileError, content_hash, log_aside, read_sealed, write_sealed
 from adept_bench.progress import counted, reporter
 from adept_bench.shortage import LAYER_PROBE, UNIT_PROBE, advised
 from adept_bench.suite.inputs import Inputs
@@ -19,6 +20,44 @@ if TYPE_CHECKING:
 
     from adept_bench.config.schema import MethodOptions
     from adept_bench.probing.units import UnitImportance
+
+# what a value has, of a list each of its entries
+_FIELDS = {
+    "evaluation": {"tasks", "groups", "groups_chance_corrected", "losses", "document_losses", "seconds"},
+    "layers": {"metric", "base_loss", "importance"},
+    "units": {"name", "layer", "norm", "importance", "elements"},
+}
+
+
+def stored_measurement(path: Path, kind: str, key: dict[str, Any]) -> dict[str, Any] | None:
+    """The measurement of this kind and key that is in the file: {"key", "seconds", "value"}; None where there is none.
+
+    A file that holds anything else is set aside (`files.log_aside`). Raises InputError for one that cannot be read.
+    """
+    try:
+        found = read_sealed(path)
+        _check(found, kind, key)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); expected a measurement of the base") from None
+    except DamagedFileError as why:
+        log_aside(path, f"{path}: damaged: {why}", "it is measured again")
+        return None
+    return found
+
+
+def _check(found: dict[str, Any], kind: str, key: dict[str, Any]) -> None:
+    """Raise DamagedFileError where `found` is no measurement of this kind and key."""
+    if found.keys() != {"key", "seconds", "value"}:
+        raise DamagedFileError(f"it holds {sorted(found)}; expected key, seconds and value")
+    if found["key"] != json.loads(json.dumps(key)):
+        raise DamagedFileError("it is of another key than its name says")
+    rows = found["value"] if isinstance(found["value"], list) else [found["value"]]
+    if not rows or not all(isinstance(row, dict) and _FIELDS[kind] <= row.keys() for row in rows):
+        raise DamagedFileError(f"its value is not that of a measurement of kind {kind}")
+    if type(found["seconds"]) is not float or not found["seconds"] >= 0:
+        raise DamagedFileError(f"seconds {found['seconds']!r}; expected a number from 0")
 
 
 class BaseMeasurements:
@@ -40,18 +79,19 @@ class BaseMeasurements:
         return self._model
 
     def _once(self, kind: str, key: dict[str, Any], measure: Callable[[], Any]) -> dict[str, Any]:
-        """The stored measurement of this key, or `measure()` now: {"key", "seconds", "value"}."""
+        """The stored measurement of this key, or `measure()` now: {"key", "seconds", "value"}. A damaged file is set
+        aside, and measured again."""
         key = {"kind": kind, "model": self.inputs.model_hash, "dtype": self.inputs.config.model.dtype, **key}
         path = self.folder / f"{kind}-{content_hash(key)}.json"
         with held(path):
-            stored = from_main(lambda: json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None)
+            stored = from_main(lambda: stored_measurement(path, kind, key))
             if stored is None:
                 self.model()  # loading is no part of what a measurement costs
                 started = time.perf_counter()
                 value = measure()
                 stored = {"key": key, "seconds": time.perf_counter() - started, "value": value}
                 if group().main:
-                    write_json(path, stored)
+                    write_sealed(path, stored)
         return stored
 
     def _probe(self, kind: str, key: dict[str, Any], measure: Callable[[], Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,11 +89,15 @@ def resolved(spec: Spec) -> dict[str, Any]:
     }
 
 
-def material(config: dict[str, Any]) -> dict[str, Any]:
-    """A resolved cell configuration without the settings that cannot change its numbers."""
+def material(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A resolved cell configuration without the settings that cannot change its numbers.
+
+    A stored one may be of any form: what has no such section, or something else there, stays as it is.
+    """
     kept = dict(config)
     for section, names in _IMMATERIAL.items():
-        kept[section] = {key: value for key, value in kept[section].items() if key not in names}
+        if isinstance(kept.get(section), dict):
+            kept[section] = {key: value for key, value in kept[section].items() if key not in names}
     return kept
 
 

@@ -29,7 +29,8 @@ def check_tasks(config: RunConfig) -> None:
     tasks = config.tasks
     for what, groups in (("groups", tasks.groups), ("validation", tasks.validation)):
         check_names([name for names in groups.values() for name in names], f"tasks.{what}")
-    check_options(tasks.asked, tasks.fewshot, tasks.data | task_data(config, tasks.asked), tasks.backend)
+    data = tasks.data | task_data(config, tasks.asked)
+    check_options(tasks.asked, tasks.fewshot, data, tasks.backend, tasks.cluster, config._clustered)
 
 
 def evaluation_key(inputs: Inputs, groups: dict[str, list[str]], held: str = "heldout") -> dict[str, Any]:
@@ -71,6 +72,7 @@ def _options_key(config: RunConfig, names: list[str]) -> dict[str, Any]:
         "fewshot": {name: shots for name, shots in tasks.fewshot.items() if name in names},
         "limits": {name: most for name, most in tasks.limits.items() if name in names},
         "data": data_hashes(config, names),
+        "cluster": {name: field for name, field in tasks.cluster.items() if name in names},
         "backend": describe(tasks.backend) | tasks.vllm if tasks.backend != "hf" else {},
         "sets": {"definitions": definitions_hash("sets"), "items": made} if made else None,
         "special_tokens": reading if reading != "token" else None,
@@ -127,6 +129,7 @@ def evaluate_all(
                 data=task_data(config, config.tasks.tested),
                 backend=config.tasks.backend,
                 vllm=config.tasks.vllm,
+                cluster=config.tasks.cluster,
             )
 
         # vLLM has processes of its own

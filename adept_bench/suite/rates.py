@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from adept_bench.errors import InputError, nearest
-from adept_bench.files import write_json
+from adept_bench.suite.evidence import EVIDENCE, evidence, evidence_path, store
 from adept_bench.suite.texts import data_identity
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 Asked = Literal["chosen", "all"] | Sequence[float]
 Settings = Mapping[str, Any] | None
 DIVERGED = -1e9  # the score of a trial that diverged: below all others
-EVIDENCE = "learning-rates.json"
 CRITERION = (
     "highest mean of the chance-corrected accuracies of the validation groups general and domain; "
     "where there are none, lowest mean of the general and domain losses on validation documents"
@@ -105,10 +103,9 @@ def write_evidence(path: Path, config: RunConfig, tried: Mapping[str, Entry]) ->
     """Store trials by method, with the choice they give over all seeds; earlier methods of the same protocol stay."""
     asked = protocol(config)
     methods: dict[str, Any] = {}
-    if path.is_file():
-        stored = _read(path)
-        if not differences(stored["protocol"], asked):
-            methods = stored["methods"]
+    stored = evidence(path, replaced=True)
+    if stored is not None and not differences(stored["protocol"], asked):
+        methods = stored["methods"]
     for name, entry in tried.items():
         trials = sorted(entry.trials, key=lambda trial: (trial["seed"], trial["learning_rate"]))
         choice = choose(trials)
@@ -116,21 +113,7 @@ def write_evidence(path: Path, config: RunConfig, tried: Mapping[str, Entry]) ->
         if entry.settings:
             methods[name]["settings"] = dict(entry.settings)
     content = {"criterion": CRITERION, "protocol": asked, "methods": methods}
-    write_json(path, {"preset": config.preset, "suite": config.suite, **content})
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: not a file of chosen learning rates ({error}); remove it or run --select-lr"
-        ) from None
-
-
-def evidence_path(results: Path, config: RunConfig) -> Path:
-    """Where `--select-lr` stores its trials and choices."""
-    return results / config.preset / config.suite / EVIDENCE
+    store(path, {"preset": config.preset, "suite": config.suite, **content})
 
 
 # a rate chosen for another model or other corpora says nothing; one chosen for another budget is still the best guess
@@ -161,7 +144,7 @@ def learning_rate(
         places.append(("selected", results / config.preset / other / EVIDENCE))
         places.append(("shipped", learning_rates_file(config.preset, other)))
     for source, path in places:
-        stored = _read(path) if path.is_file() else None
+        stored = evidence(path)
         if stored is None or method not in stored["methods"]:
             continue
         differing = differences(stored["protocol"], asked)

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adept_bench.config.names import check_methods
+from adept_bench.distributed.failures import KEPT
 from adept_bench.distributed.group import from_main, group, held, main_first
 from adept_bench.distributed.strategy import DDP, share_of, strategy_of
 from adept_bench.errors import InputError
 from adept_bench.files import content_hash, write_whole
+from adept_bench.models.folders import writing
 from adept_bench.progress import reporter
 from adept_bench.suite.cell import WORK, Spec, checkpoints, config_hash, material, resolved, run_cell
+from adept_bench.suite.evidence import evidence, evidence_path
+from adept_bench.suite.layers import check_layers
 from adept_bench.suite.rates import Asked, check_asked, differences, learning_rate, on_grid, rates_of, reservation
 from adept_bench.suite.trials import store_choice, without_diverged
 from adept_bench.suite.workers import Job, Outcome, default_jobs, run_jobs
@@ -57,8 +61,10 @@ def run_suite(
     check_methods(methods, "--methods", variants)
     check_asked(config, rates)
     check_processes(config, jobs)
-    from_main(lambda: check_inputs(config, seeds, jobs, results))
     plan = Cells(config, variants, results)
+    asked = [(plan.of(name), variants[name][1] if name in variants else config) for name in methods]
+    from_main(lambda: check_inputs(config, seeds, jobs, results))
+    from_main(lambda: check_layers(asked))
     for method in methods:
         if method in variants:
             with main_first():
@@ -66,6 +72,7 @@ def run_suite(
     trained = [method for method in methods if plan.of(method) != UNTRAINED]
     movable = select_lr or rates != "chosen"
     if select_lr and trained:
+        from_main(lambda: evidence(evidence_path(results, config), replaced=True))  # a damaged one must not stop this
         tried_seeds = seeds if rates == "all" else [config.selection.seed]
         if not force:  # a refusal must come before the work, not after
             from_main(lambda: _refuse_others(plan.at(methods, seeds, "chosen"), results, movable=True))
@@ -189,6 +196,7 @@ def check_inputs(config: RunConfig, seeds: Sequence[int], jobs: int | None, resu
     """Find what is wrong with the input before any work: the results folder, tasks, corpora and base models."""
     from adept_bench.suite.evaluate import check_tasks
     from adept_bench.suite.texts import LAB
+    from adept_bench.suite.trained import check_packing
     from adept_bench.training.optimizers import check_hardware
 
     if results.exists() and not results.is_dir():
@@ -209,6 +217,7 @@ def check_inputs(config: RunConfig, seeds: Sequence[int], jobs: int | None, resu
     _ = specs[0].inputs.corpora
     for spec in specs:
         _ = spec.inputs.model_hash
+    check_packing(specs[0].inputs)
 
 
 def _missing(
@@ -301,7 +310,7 @@ def needed(spec: Spec) -> set[str]:
     from adept_bench.methods.registry import get
 
     method = get(spec.composition, spec.config.options)
-    chosen = getattr(method.edit, "layers", None) or getattr(method.train, "layers", None)
+    chosen = method.layers
     how = chosen.how if chosen is not None and chosen.listed is None else ""
     layers = {"importance": {"layers general"}, "highest": {"layers general"}, "domain-importance": {"layers domain"}}
     return layers.get(how, set()) | {f"units {corpus}" for corpus in method.rates.corpora}
@@ -313,12 +322,13 @@ def measure_base(spec: Spec, results: Path, kind: str) -> None:
 
     base = BaseMeasurements(spec.inputs, results / WORK / "base")
     what, _, corpus = kind.partition(" ")
-    if what == "evaluation":
-        base.evaluation(spec.config.tasks.groups)
-    elif what == "layers":
-        base.layer_importance(corpus)
-    else:
-        base.unit_importance(corpus)
+    with writing(results, "--results"):
+        if what == "evaluation":
+            base.evaluation(spec.config.tasks.groups)
+        elif what == "layers":
+            base.layer_importance(corpus)
+        else:
+            base.unit_importance(corpus)
 
 
 def complete_cell(spec: Spec, results: Path, force: bool = False, judged: bool = False) -> str:
@@ -343,7 +353,10 @@ def complete_cell(spec: Spec, results: Path, force: bool = False, judged: bool =
         store.write(cell)
         shutil.rmtree(checkpoints(spec, results), ignore_errors=True)
 
-    with held(results / WORK / "locks" / spec.config.preset / spec.config.suite / checkpoints(spec, results).name):
+    with (
+        writing(results, "--results"),
+        held(results / WORK / "locks" / spec.config.preset / spec.config.suite / checkpoints(spec, results).name),
+    ):
         if not from_main(done):
             cell = from_main(lambda: None if force else same_cell(spec, store)) or run_cell(spec, results)
             from_main(lambda: write(cell))
@@ -385,10 +398,13 @@ def same_cell(spec: Spec, store: Store) -> dict[str, Any] | None:
 def report(outcomes: Iterable[Outcome], results: Path) -> int:
     """Say what becomes of each job as it ends; returns how many failed.
 
-    Raises InputError where every failure is bad input. Tracebacks are kept in files beside the checkpoints.
+    Raises InputError where every failure is bad input, and at once for what every job would meet, which ends those that
+    run. Tracebacks are kept in files beside the checkpoints.
     """
     failed: list[Outcome] = []
     for outcome in outcomes:
+        if outcome.final:
+            raise InputError(f"{outcome.error}; {KEPT}")
         if outcome.error is None:
             if isinstance(outcome.value, str):
                 reporter().log(f"done: {outcome.value}")

@@ -21,6 +21,16 @@ if TYPE_CHECKING:
     from adept_bench.training.units import BoundRates
 
 
+def check_packing(inputs: Inputs) -> None:
+    """Raise InputError, before any work, where the base cannot be trained as `training.packing` says. May load it."""
+    from adept_bench.suite.workers import release
+    from adept_bench.training.documents import within_documents
+
+    if inputs.config.training.packing == "documents":
+        within_documents(inputs.load_base(), inputs.config.training)
+        release()
+
+
 def describe(method: Method) -> dict[str, Any]:
     """The method's four choices as text."""
     return {name: repr(getattr(method, name)) for name in ("edit", "train", "rates", "mix")}
@@ -95,6 +105,7 @@ class Trained:
             seed=self.spec.seed,
             general=self.spec.inputs.training_documents("general") if share else None,
             replay_share=share,
+            apart=training.packing == "documents",
         )
 
     def _bound(self) -> BoundRates | None:

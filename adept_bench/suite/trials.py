@@ -10,7 +10,8 @@ from adept_bench.distributed.group import group
 from adept_bench.files import locked
 from adept_bench.progress import reporter
 from adept_bench.suite.cell import WORK
-from adept_bench.suite.rates import DIVERGED, Entry, choose, evidence_path, trial_of, write_evidence
+from adept_bench.suite.evidence import evidence_path
+from adept_bench.suite.rates import DIVERGED, Entry, choose, trial_of, write_evidence
 from adept_bench.suite.workers import Outcome
 
 if TYPE_CHECKING:

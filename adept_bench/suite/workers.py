@@ -17,14 +17,19 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from time import monotonic
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from adept_bench.distributed.failures import end, met_by_all
 from adept_bench.distributed.group import group, launched
 from adept_bench.errors import InputError
+from adept_bench.models.folders import NoRoom
 from adept_bench.progress import Silent, Task, reporter, use
+from adept_bench.signals import TERMINATED
 
+GRACE = 10.0  # seconds that workers have to stop what they do
 UPDATE_SECONDS = 0.5  # a worker tells the parent of its progress no more often than this
 TRIES = 2  # of a job whose worker died under it
 _attempts = itertools.count()  # the same in all processes of a launcher, which take the jobs in the same order
@@ -41,13 +46,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: a value, or the error (one line) and its traceback. `refused`: it was an InputError."""
+    """What became of a job: a value, or the error (one line) and its traceback.
+
+    refused: it was an InputError. final: one that every other job would meet, too (`folders.NoRoom`).
+    """
 
     job: Job
     value: Any = None
     error: str | None = None
     trace: str = ""
     refused: bool = False
+    final: bool = False
 
 
 def default_jobs(cells: int) -> int:
@@ -132,11 +141,9 @@ class _Slot:
         self.mirror.start()
         return future
 
-    def kill(self) -> None:
-        """End the worker in the middle of its job."""
-        if self.pool is not None:
-            for process in list((self.pool._processes or {}).values()):
-                process.kill()
+    def processes(self) -> list[BaseProcess]:
+        """The worker, where it has started."""
+        return list((self.pool._processes or {}).values()) if self.pool is not None else []
 
     def close(self) -> None:
         """Wait for the worker's end and for all it had to show; the next job starts another."""
@@ -153,17 +160,35 @@ def _slots(count: int) -> Iterator[deque[_Slot]]:
     try:
         yield deque(slots)
     except BaseException:
-        for slot in slots:
-            slot.kill()
+        _end([process for slot in slots for process in slot.processes()])
         raise
     finally:
         for slot in slots:
             slot.close()
 
 
+def _end(workers: Sequence[BaseProcess]) -> None:
+    """End workers in the middle of their jobs: each lets go of locks and temporary files, if it does so soon."""
+    for process in workers:
+        process.terminate()
+    until = monotonic() + GRACE
+    for process in workers:
+        process.join(max(0.0, until - monotonic()))
+        process.kill()
+
+
+class _Asked(SystemExit):
+    """The worker was asked to end; a job that catches errors lets it through."""
+
+
+def _end_job(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Asked(TERMINATED)
+
+
 def _start(events: Connection, number: int) -> None:
     """Set up the worker of slot `number`: its end, its GPU, its threads, and where its progress goes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the workers
+    signal.signal(signal.SIGTERM, _end_job)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
@@ -197,9 +222,11 @@ def _attempt(job: Job) -> Outcome:
     try:
         return Outcome(job, job.function(**job.arguments))
     except InputError as error:
-        outcome = Outcome(job, error=str(error), refused=True)
+        outcome = Outcome(job, error=str(error), refused=True, final=isinstance(error, NoRoom))
     except Exception as error:
         outcome = _failed(job, error)
+    except _Asked:  # all that the job held is let go of; the pool would make an outcome of this and keep the process
+        os._exit(TERMINATED)
     finally:
         release()
     if not met_by_all(number):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Collection
 from pathlib import Path
@@ -11,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 from adept_bench.distributed import sharding, zero
 from adept_bench.distributed.group import gathered, group
 from adept_bench.distributed.sharding import put, whole
-from adept_bench.files import write_json
+from adept_bench.files import DamagedFileError, log_aside, write_sealed
+from adept_bench.recorded import recorded
+from adept_bench.training.wholeness import STATE, WEIGHTS, checked
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-WEIGHTS = "trainable.safetensors"
-STATE = "run_state.json"  # written last and whole: a folder without it was cut off
 
 
 def step_of(folder: Path) -> int:
@@ -27,26 +25,44 @@ def step_of(folder: Path) -> int:
     return int(tail) if tail.isdigit() and tail != folder.name else -1
 
 
-def latest(output: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The newest complete checkpoint in `output` and the state stored with it."""
-    folders = [folder for folder in output.glob("checkpoint-*") if step_of(folder) >= 0]
-    for folder in sorted(folders, key=step_of, reverse=True):
+def newest(output: Path) -> list[Path]:
+    """The checkpoints in `output` that were written to their end, the newest first; none is looked into."""
+    folders = [folder for folder in output.glob("checkpoint-*") if step_of(folder) >= 0 and (folder / STATE).exists()]
+    return sorted(folders, key=step_of, reverse=True)
+
+
+def latest_whole(output: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The newest whole checkpoint in `output` and the state stored with it; every file is held against its hash.
+
+    Newer ones that are damaged are set aside, and the log says in what.
+    """
+    for folder in newest(output):
         try:
-            return folder, json.loads((folder / STATE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
+            return folder, checked(folder)
+        except DamagedFileError as why:
+            log_aside(folder, f"{folder}: damaged: {why}", "training goes on from the whole one before it, or anew")
     return None
 
 
-def complete(folder: Path, state: dict[str, Any]) -> None:
-    """Mark the checkpoint as complete, then drop the others: at least one whole checkpoint exists at any time.
+def make_room(output: Path) -> None:
+    """Before a checkpoint is written: whole ones go but the newest, so that there are never more than two on the disk.
 
+    What is not complete stays: other processes may be ahead, and have their parts of the new one written already.
+    """
+    if group().main:
+        for folder in newest(output)[1:]:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def complete(folder: Path, state: dict[str, Any]) -> None:
+    """Mark the checkpoint as complete: write `state`, and what its files are known by.
+
+    The one before stays: at least one whole checkpoint exists at any time, and a second should this one be damaged.
     Of processes that train together all must call this, each with its own part written; the main process marks.
     """
     gathered(None)
     if group().main:
-        write_json(folder / STATE, state)
-        clear(folder.parent, keep=folder)
+        write_sealed(folder / STATE, {**state, "files": recorded(folder, STATE)})
 
 
 def save_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> None:
@@ -69,10 +85,10 @@ def _sharder(optimizer: torch.optim.Optimizer) -> Any:
     return zero if zero.is_zero(optimizer) else sharding
 
 
-def clear(output: Path, keep: Path | None = None) -> None:
-    """Remove checkpoints from `output`, cut-off ones included."""
+def clear(output: Path, keep: Collection[Path] = ()) -> None:
+    """Remove checkpoints from `output`, cut-off ones included; what was set aside stays."""
     for folder in output.glob("checkpoint-*"):
-        if step_of(folder) >= 0 and folder != keep:
+        if step_of(folder) >= 0 and folder not in keep:
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -14,13 +15,20 @@ if TYPE_CHECKING:
     from adept_bench.probing.decoder import Decoder
 
 
+# how families call the number of experts that a token is sent to
+_ACTIVE = ("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_k", "moe_topk", "top_k")
+
+
 def train_flops(model: nn.Module, *, tokens: int, length: int, trainable: Collection[str] | None = None) -> int:
-    """Floating-point operations of training a dense decoder on `tokens` tokens in sequences of `length`.
+    """Floating-point operations of training a decoder on `tokens` tokens in sequences of `length`.
 
     For each linear map of N weights (the head included, the embedding look-up not), a token costs 2N forward, 2N for
     the gradient of its input where anything at or below its layer trains, and 2N for the gradient of its own weight
-    where that trains. Attention costs a token 4 * length * heads * head_dim forward (scores and weighted values, no
-    discount for the causal mask), and twice that backward in layers at or above the lowest that trains.
+    where that trains. Of experts stacked in one parameter, N are the weights of those that a token is sent to: as many
+    as the configuration says, all where it does not say. Attention costs a token 4 * length * heads * head_dim forward
+    (scores and weighted values, no discount for the causal mask), and twice that backward in layers at or above the
+    lowest that trains.
+    That is what a dense attention computes: documents that `training.packing` keeps apart are no discount either.
     Element-wise work, norms, the optimizer's update, probes and the second forward pass of gradient checkpointing are
     not counted. `trainable` defaults to the parameters that require gradients. Works on the meta device.
     """
@@ -34,11 +42,10 @@ def train_flops(model: nn.Module, *, tokens: int, length: int, trainable: Collec
     top = len(found.layers)
     lowest = lowest_trained(trainable, found)
     per_token = 0
-    for name, module in _linear_maps(model):
-        size = module.get_parameter("weight").numel()
-        layer = found.layer_of(f"{name}.weight")
+    for name, parameter, size in _maps(model):
+        layer = found.layer_of(name)
         depth = top if layer is None else layer
-        passes = 1 + (depth >= lowest) + (id(module.weight) in trained)
+        passes = 1 + (depth >= lowest) + (id(parameter) in trained)
         per_token += 2 * size * passes
     for layer in range(top):
         per_token += 4 * length * _attention_width(model) * (3 if layer >= lowest else 1)
@@ -54,16 +61,19 @@ def recomputed_flops(model: nn.Module, *, tokens: int, length: int, trainable: C
     """Operations of the second forward pass of gradient checkpointing, which only layers that gradients reach take.
 
     Without each layer's last linear map: torch stops where everything that the backward pass needs is there again.
+    Experts' last map is needed, as what they give is weighted.
     """
     from adept_bench.probing.decoder import decoder
 
     found = decoder(model)
     lowest = lowest_trained(trainable, found)
     maps: dict[int, list[int]] = {}
-    for name, module in _linear_maps(model):
-        layer = found.layer_of(f"{name}.weight")
+    for name, parameter, size in _maps(model):
+        layer = found.layer_of(name)
         if layer is not None and layer >= lowest:
-            maps.setdefault(layer, []).append(module.get_parameter("weight").numel())
+            maps.setdefault(layer, []).append(size)
+            if parameter.ndim == 3:
+                maps[layer].append(0)
     per_token = sum(2 * sum(sizes[:-1]) for sizes in maps.values())
     return (per_token + len(maps) * 4 * length * _attention_width(model)) * tokens
 
@@ -80,17 +90,51 @@ def lowest_trained(trainable: Collection[str], found: Decoder) -> int:
     return lowest
 
 
-def _linear_maps(model: nn.Module) -> list[tuple[str, nn.Module]]:
+def _maps(model: nn.Module) -> list[tuple[str, nn.Parameter, int]]:
+    """(Name, parameter, weights that a token meets) of each linear map, in the order of the model's modules.
+
+    Those are `nn.Linear`, GPT-2's Conv1D, experts stacked in one parameter, and the routers beside them."""
     from torch import nn
     from transformers.pytorch_utils import Conv1D
 
-    return [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)]
+    from adept_bench.methods.edits import fused_maps
+
+    fused = fused_maps(model)
+    experts = {_unwrapped(name.rpartition(".")[0]): shape[0] for name, shape in fused.items()}
+    beside = {owner.rpartition(".")[0]: count for owner, count in experts.items()}
+    found = []
+    for owner, module in model.named_modules():
+        of = experts.get(_unwrapped(owner.partition(".lora_")[0]))
+        router = beside.get(owner.rpartition(".")[0]) if of is None else None
+        linear = isinstance(module, nn.Linear | Conv1D)
+        for own, parameter in module.named_parameters(recurse=False):
+            name = f"{owner}.{own}"
+            if name in fused or (linear and own == "weight"):
+                found.append((name, parameter, parameter.numel() if of is None else _met(model, parameter.numel(), of)))
+            elif own == "weight" and parameter.ndim == 2 and parameter.shape[0] == router:
+                found.append((name, parameter, parameter.numel()))
+    return found
+
+
+def _unwrapped(name: str) -> str:
+    """A module's name without the wrappers that peft puts around it."""
+    return re.sub(r"(\.base_layer)+$", "", name)
+
+
+def _met(model: nn.Module, size: int, experts: int) -> int:
+    """Of `size` weights of so many experts, alike in size, those that a token is sent to."""
+    config = model.config.get_text_config()  # type: ignore[union-attr,operator]
+    said = (getattr(config, name, None) for name in _ACTIVE)
+    active = next((value for value in said if isinstance(value, int) and value > 0), experts)
+    return size // experts * min(active, experts)
 
 
 def _attention_width(model: nn.Module) -> int:
-    """Heads times head dimension of the queries."""
+    """Heads times head dimension of the queries, or of queries and values on average where these differ."""
     config = model.config.get_text_config()  # type: ignore[union-attr,operator]
     heads = config.num_attention_heads
+    if (apart := getattr(config, "qk_nope_head_dim", None)) is not None:  # latent attention (DeepSeek-V2)
+        return heads * (apart + config.qk_rope_head_dim + config.v_head_dim) // 2
     return heads * (getattr(config, "head_dim", None) or config.hidden_size // heads)
 
 

@@ -28,16 +28,17 @@ from adept_bench.probing.loss import NotFiniteError, document_losses
 from adept_bench.progress import reporter
 from adept_bench.shortage import TRAINING, UNIT_PROBE, advised
 from adept_bench.training import checkpoints
+from adept_bench.training.documents import Told, within_documents
 from adept_bench.training.headloss import InBlocks, loss_in_blocks
 from adept_bench.training.optimizers import make_optimizer
 from adept_bench.training.schedule import schedule_factor
 from adept_bench.training.state import left_as_found
 from adept_bench.training.units import BoundRates, RateController
+from adept_bench.training.wholeness import SCHEDULER, loading
 
 if TYPE_CHECKING:
     from adept_bench.config.schema import TrainingConfig
 
-SCHEDULER_NAME = "scheduler.pt"  # as the Trainer calls it
 OnProgress = Callable[[dict[str, Any]], None]
 Evaluate = Callable[[nn.Module], dict[str, Any]]
 
@@ -89,19 +90,21 @@ def train(
 ) -> TrainRecord:
     """Train the parameters of `model` that require gradients, in place, for `training.steps` updates.
 
-    `dataset`: items {"input_ids", "labels"} of `training.length` tokens, read in order. `rates`: unit-wise rates, None
-    for one rate. `output_dir` and `training.save_every`: where and how often to save; a complete checkpoint there of
-    the same run (same settings, parameters, data and `fingerprint`) is gone on from, another one is removed. Killed and
-    resumed equals unbroken: bit for bit on a processor, up to rounding on a GPU, where fused attention adds up its
-    gradients in no fixed order. `on_progress` gets {"step", "steps", "loss", "rate", "tokens/s"}
-    every `log_every` steps; without it the reporter in force shows them. `evaluate` is given the model after every
-    `training.evaluate_every` updates but the last, must leave it as it was, and its dict becomes a point of `path`.
+    `dataset`: items {"input_ids", "labels"} of `training.length` tokens, read in order; with `training.packing`
+    documents "position_ids" too. `rates`: unit-wise rates, None for one rate. `output_dir` and `training.save_every`:
+    where and how often to save; the newest whole checkpoint there of the same run (same settings, parameters, data and
+    `fingerprint`) is gone on from, a damaged one is set aside, one of another run is removed. Killed and resumed equals
+    unbroken: bit for bit on a processor, up to rounding on a GPU, where fused attention adds up its gradients in no
+    fixed order. `on_progress` gets {"step", "steps", "loss", "rate", "tokens/s"} every `log_every` steps; without it
+    the reporter in force shows them. `evaluate` is given the model after every `training.evaluate_every` updates but
+    the last, must leave it as it was, and its dict becomes a point of `path`.
     Training runs where the model is. Trainable
     weights of 16 bits are float32 while they train; with precision fp32 so are the frozen ones. After an error a model
     that was trained in shards is left in main memory.
 
     Raises DivergedError when a loss is not finite, be it of a step, at a refresh or of the trained model on its last
-    batch, ValueError when nothing trains or the dataset is too short.
+    batch, ValueError when nothing trains or the dataset is too short or lacks positions, InputError before the first
+    step for a model that cannot be trained as `training.packing` says.
     """
     steps, micro = training.steps, training.batch_size * training.accumulation
     trainable = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
@@ -109,6 +112,8 @@ def train(
         raise ValueError("no parameter of the model requires gradients")
     if len(dataset) < steps * micro:  # type: ignore[arg-type]
         raise ValueError(f"the dataset holds {len(dataset)} sequences; {steps * micro} are needed")  # type: ignore[arg-type]
+    if training.packing == "documents" and "position_ids" not in dataset[0]:
+        raise ValueError("training.packing: documents takes sequences with position_ids; the dataset has none")
     record = TrainRecord(steps, steps * training.tokens_per_step)
     identity = content_hash(
         {
@@ -130,6 +135,7 @@ def train(
     device = next(model.parameters()).device
     run = _Run(record, training, learning_rate, identity, seed, device)
     run.evaluate = evaluate
+    run.told = within_documents(model, training) if training.packing == "documents" else lambda inputs: inputs
     with left_as_found(model, masters), _folder(output_dir) as folder, _reported(on_progress, run, description):
         _update(run, model, dataset, rates, trainable, folder, found, saves=output_dir is not None)
         gc.collect()  # shards and optimizer state are in cycles, and must be gone before the model is whole again
@@ -169,7 +175,7 @@ def _update(
                 for name in ("forward", "_original_forward"):
                     vars(live).pop(name, None)
             run.record.refreshes = run.controller.ledger
-            del run.controller, run.measured, run.in_blocks
+            del run.controller, run.measured, run.in_blocks, run.told
 
 
 @contextmanager
@@ -205,11 +211,11 @@ def _found(output_dir: Path | None, identity: str) -> tuple[Path, dict[str, Any]
     """The checkpoint to go on from; one of another run is removed, since its steps would be mixed with ours."""
     if output_dir is None:
         return None
-    found = checkpoints.latest(output_dir)
-    if found is not None and found[1].get("identity") != identity:
+    found = checkpoints.latest_whole(output_dir)
+    if found is not None and found[1]["identity"] != identity:
         reporter().log(f"{found[0]}: a checkpoint of other settings; training starts anew")
         found = None
-    checkpoints.clear(output_dir, keep=found[0] if found else None)
+    checkpoints.clear(output_dir, keep=checkpoints.newest(output_dir) if found else ())
     return found
 
 
@@ -248,6 +254,7 @@ class _Run:
     controller: RateController  # of the model as it trains, and no longer
     measured: Callable[[nn.Module], AbstractContextManager[nn.Module]]  # the same: what refreshes measure of it
     in_blocks: InBlocks  # the same: its loss without whole logits
+    told: Told  # the same: what a forward pass gets of a batch
 
     def __init__(
         self,
@@ -419,9 +426,9 @@ class _UnitTrainer(Trainer):
             self._created_lr_scheduler = True
         return self.lr_scheduler
 
-    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         with self.run.in_blocks():
-            return super().compute_loss(*args, **kwargs)
+            return super().compute_loss(model, self.run.told(inputs), *args, **kwargs)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss = super().training_step(*args, **kwargs)
@@ -429,7 +436,9 @@ class _UnitTrainer(Trainer):
         return loss
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        checkpoints.save_trainable(self.trained, Path(output_dir or str(self.args.output_dir)))
+        folder = Path(output_dir or str(self.args.output_dir))
+        checkpoints.make_room(folder.parent)
+        checkpoints.save_trainable(self.trained, folder)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if self.run.strategy in (ONE, DDP):
@@ -439,19 +448,27 @@ class _UnitTrainer(Trainer):
         assert self.lr_scheduler is not None
         checkpoints.save_optimizer(self.optimizer, Path(output_dir))
         if self.args.should_save:
-            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if self.run.strategy in (ONE, DDP) or checkpoint is None:
-            super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is None:
             return
-        assert self.optimizer is not None
-        assert self.lr_scheduler is not None
-        checkpoints.load_optimizer(self.optimizer, Path(checkpoint))
-        self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True))
+        with loading(Path(checkpoint)):
+            if self.run.strategy in (ONE, DDP):
+                super()._load_optimizer_and_scheduler(checkpoint)
+                return
+            assert self.optimizer is not None
+            assert self.lr_scheduler is not None
+            checkpoints.load_optimizer(self.optimizer, Path(checkpoint))
+            self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER, weights_only=True))
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with loading(Path(checkpoint or ".")):
+            super()._load_rng_state(checkpoint)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        checkpoints.load_trainable(model or self.trained, Path(resume_from_checkpoint))
+        with loading(Path(resume_from_checkpoint)):
+            checkpoints.load_trainable(model or self.trained, Path(resume_from_checkpoint))
 
 
 def enable_checkpointing(model: Any) -> None:

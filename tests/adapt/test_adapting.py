@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from builders import SMALL, from_sizes
+from transformers import AutoTokenizer
 
 from adept_bench.__main__ import main
 from adept_bench.adapt.layers import choose, k_of_share
@@ -33,7 +36,7 @@ def call(tiny_model, texts, tmp_path):
 
 @pytest.mark.parametrize("method", ["adept", "full", "lora", "adept-no-stage1"])
 def test_the_output_is_a_plain_checkpoint_with_its_record(call, tmp_path, texts, capsys, method):
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     assert main(call("out", "--method", method, "--k", "1", "--quiet")) == 0
     shown = capsys.readouterr().out
@@ -118,6 +121,41 @@ def test_bad_input_is_one_line(call, tmp_path, capsys, more, expected):
     assert expected in error
     assert "Traceback" not in error
     assert not (tmp_path / "out").exists()
+
+
+def test_a_family_that_takes_no_copies_is_said_before_anything_is_measured(call, tmp_path, tiny_model, capsys):
+    family = from_sizes("opt", **SMALL, ffn_dim=24, word_embed_proj_dim=16, do_layer_norm_before=False)
+    family.resize_token_embeddings(len(AutoTokenizer.from_pretrained(tiny_model)))
+    family.save_pretrained(tmp_path / "opt")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(tiny_model / name, tmp_path / "opt" / name)
+    capsys.readouterr()
+    assert main(call("out", "--model", str(tmp_path / "opt"), "--k", "1", "--quiet")) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    for part in ("--method: adept inserts copies", "cannot find what model.decoder.layers.0", "such as full"):
+        assert part in error
+    assert [path.name for path in tmp_path.iterdir()] == ["opt"]
+
+
+@pytest.mark.parametrize("command", ["adapt", "expand", "merge"])
+@pytest.mark.parametrize("where", ["model", "model/deep/out", "texts"])
+def test_an_output_that_is_an_input_or_in_one_is_refused(command, where, tiny_model, tmp_path, capsys):
+    shutil.copytree(tiny_model, tmp_path / "model")
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("one")
+    before = sorted(tmp_path.rglob("*"))
+    model, corpus = str(tmp_path / "model"), str(tmp_path / "texts")
+    arguments = {
+        "adapt": ["--model", f"{model}/model.safetensors", "--corpus", corpus],
+        "expand": ["--model", model, "--select", "importance", "--k", "1", "--corpus", corpus],
+        "merge": ["--models", f"{model},{model}", "--corpora", corpus],
+    }
+    assert main([command, *arguments[command], "--output", str(tmp_path / where)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("--output: ")
+    assert "an input of this command" in error
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_folder_with_something_in_it_is_left_alone(call, tmp_path, capsys):

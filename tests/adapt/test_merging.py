@@ -6,7 +6,9 @@ import pytest
 import torch
 from builders import SMALL, from_sizes
 
+from adept_bench.adapt.merged import merge_checkpoints
 from adept_bench.errors import InputError
+from adept_bench.models import merging
 from adept_bench.models.expansion import expand
 from adept_bench.models.merging import check_weights, merge
 
@@ -111,6 +113,21 @@ def test_what_does_not_fit_is_refused(tmp_path):
             merge(folders)
     with pytest.raises(InputError, match="no folder"):
         merge([a, tmp_path / "none"])
+
+
+def test_frozen_weights_that_differ_are_said_before_a_model_is_loaded(tmp_path, monkeypatch):
+    """By the files, whatever each model copied, and of the tensor that differs."""
+    folders = [tmp_path / name for name in "abc"]
+    for seed, (folder, layers) in enumerate(zip(folders, ([1], [0, 3], [1]), strict=True)):
+        model = _adapted(folder, layers, seed)
+    with torch.no_grad():  # layer 3 of the base is layer 4 beside a copy of layer 1
+        model.model.layers[4].mlp.up_proj.weight[0, 0] += 1
+    model.save_pretrained(folders[2])
+    monkeypatch.setattr(merging, "load_model", lambda *_, **__: pytest.fail("loaded"))
+    merging.check_frozen(merging.comparable(folders[:2], None))
+    with pytest.raises(InputError, match=r"/a and .*/c differ in .*model\.layers\.3\.mlp\.up_proj\.weight"):
+        merge_checkpoints([str(folder) for folder in folders], tmp_path / "o")
+    assert not (tmp_path / "o").exists()
 
 
 @pytest.mark.parametrize("weights", [[1], [1, -1], [0, 0], [float("inf"), 1], [float("nan"), 1]])

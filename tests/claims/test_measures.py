@@ -8,6 +8,7 @@ from adept_bench.analysis.paired import paired_difference
 from adept_bench.claims.ledger import Measure
 from adept_bench.claims.measures import MEASURES
 from adept_bench.errors import InputError
+from adept_bench.results.schema import Clusters
 
 
 def compute(cells, tasks=None, **spec):
@@ -292,3 +293,15 @@ def test_probing_time_is_of_the_same_cells(cell):
     found = compute(cells, name="probe_time")
     assert found.estimate == pytest.approx(np.sqrt(0.1 * 0.05))
     assert found.p_value(0.1) == pytest.approx(stats.ttest_1samp(np.log([0.1, 0.05]), np.log(0.1)).pvalue)
+
+
+def test_a_claim_on_items_of_one_cluster_is_not_judged(cell):
+    def told(made):
+        task = made.tasks["task_general"]
+        clusters = Clusters(by="passage", sizes=[task.n])
+        return made.model_copy(update={"tasks": {"task_general": task.model_copy(update={"clusters": clusters})}})
+
+    cells = [told(cell(method, seed, {"general": [1, 0, seed]})) for method in ("adept", "full") for seed in (0, 1)]
+    found = compute(cells, name="accuracy", reference="full", group="general")
+    assert (found.estimate, found.interval(0.95), found.p_value(0.0)) == (0.0, None, None)
+    assert found.untestable == "all items of a task are of one cluster: nothing is known of others"

@@ -15,6 +15,7 @@ import pytest
 from adept_bench.__main__ import main
 from adept_bench.cli.options import check_output, split_integers, write_json_result
 from adept_bench.errors import InputError
+from adept_bench.outputs import UNITS, FileOutput
 
 HEAVY = ("torch", "transformers", "lm_eval", "datasets", "matplotlib", "numpy", "scipy", "yaml", "rich")
 HELPS = [
@@ -222,7 +223,8 @@ def test_doctor_shows_the_versions_that_a_result_records(capsys):
         assert re.search(rf"^{name} +{re.escape(version or 'missing')}$", out, re.M), name
 
 
-def test_ctrl_c_ends_with_130_and_one_line():
+@pytest.mark.parametrize(("number", "code", "name"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")])
+def test_an_interruption_ends_with_its_exit_code_and_one_line(number, code, name):
     with socket.create_server(("127.0.0.1", 0)) as server:  # a Hub that accepts and never answers
         environment = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{server.getsockname()[1]}", "no_proxy": "*"}
         process = subprocess.Popen(
@@ -237,11 +239,10 @@ def test_ctrl_c_ends_with_130_and_one_line():
         server.settimeout(120)
         connection, _ = server.accept()  # the command is at work now
         with connection:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert err.count("\n") == 1
-    assert "the same command goes on" in err
+    assert process.returncode == code
+    assert err == (f"doctor: interrupted by {name}; nothing is left half-written, and the same command begins again\n")
 
 
 def test_integers():
@@ -288,10 +289,10 @@ def test_a_seed_that_no_generator_takes_is_refused_at_once(command, capsys, tmp_
 def test_json_goes_to_stdout_or_whole_to_a_file(tmp_path, capsys):
     write_json_result({"b": 1, "a": "é"}, None)
     assert capsys.readouterr().out == '{\n "a": "é",\n "b": 1\n}\n'
-    write_json_result({"b": 1}, tmp_path / "new" / "o.json")
+    write_json_result({"b": 1}, FileOutput(tmp_path / "new" / "o.json", UNITS))
     assert json.loads((tmp_path / "new" / "o.json").read_text()) == {"b": 1}
     with pytest.raises(InputError, match="--output"):
-        write_json_result({}, tmp_path)
+        write_json_result({}, FileOutput(tmp_path, UNITS))
 
 
 # /proc is a folder that nobody can write a file to
@@ -321,6 +322,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(command, ou
 
 def test_a_checked_output_leaves_no_trace(tmp_path):
     (tmp_path / "o.json").write_text("kept")
-    check_output(tmp_path / "o.json")
-    check_output(None)
+    check_output(tmp_path / "o.json", UNITS, force=True)
+    check_output(tmp_path / "new.json", UNITS)
+    assert check_output(None, UNITS) is None
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("o.json", "kept")]

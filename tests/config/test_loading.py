@@ -237,6 +237,7 @@ def test_every_problem_of_a_file_is_named_with_its_line(tmp_path):
         ("domain: medical\nname: x\n", 2, "unknown key 'name'"),
         ("domain: medical\ntraining: 5\n", 2, "expected keys with values"),
         ("domain: medical\npreset: lab\ntraining:\n  tokens: 5\n", 3, "less than one step"),
+        ("domain: medical\ntraining:\n  packing: document\n", 3, "did you mean 'documents'?"),
     ],
 )
 def test_a_mistake_in_a_suite_names_its_line(tmp_path, text, line, part):
@@ -249,7 +250,7 @@ def test_a_mistake_in_a_suite_names_its_line(tmp_path, text, line, part):
 def test_text_that_is_not_utf8_is_named(tmp_path):
     path = tmp_path / "own.yaml"
     path.write_bytes(b"domain: \xff\n")
-    assert refused(str(path)) == [f"{path}: not UTF-8 text (byte 8)"]
+    assert refused(str(path)) == [f"{path}: not UTF-8 text (byte 8); expected YAML"]
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adept_bench.corpora.packing import PackedDataset
+from adept_bench.corpora.packing import PackedDataset, replay_places
 from adept_bench.errors import InputError
 
 documents = st.lists(st.lists(st.integers(0, 10**6), min_size=1, max_size=7), min_size=1, max_size=8)
@@ -115,6 +116,66 @@ def test_items_and_description() -> None:
         7,
         8,
     ]
+
+
+def written_out(
+    domain: list[list[int]], general: list[list[int]], replayed: int, **sizes: int
+) -> list[list[list[int]]]:
+    """Each sequence as its documents' parts, from whole epochs laid end to end."""
+    length, total, seed = sizes["length"], sizes["total"], sizes["seed"]
+    streams = []
+    for kind, documents, blocks in ((0, domain, total - replayed), (1, general, replayed)):
+        parts: list[tuple[int, int]] = []  # of each token: which document it is of, and the token
+        epoch = 0
+        while len(parts) < blocks * length:
+            order = np.random.default_rng((seed, kind, epoch)).permutation(len(documents))
+            parts += [(epoch * len(order) + rank, t) for rank, place in enumerate(order) for t in documents[place]]
+            epoch += 1
+        rows = []
+        for start in range(0, blocks * length, length):
+            cut: dict[int, list[int]] = {}
+            for document, token in parts[start : start + length]:
+                cut.setdefault(document, []).append(token)
+            rows.append(list(cut.values()))
+        streams.append(iter(rows))
+    places = set(replay_places(total, replayed, seed).tolist())
+    return [next(streams[index in places]) for index in range(total)]
+
+
+@settings(deadline=None)
+@given(
+    domain=st.lists(st.lists(st.integers(0, 9), max_size=7), min_size=1, max_size=8).filter(any),
+    general=st.lists(st.lists(st.integers(10, 19), max_size=7), min_size=1, max_size=4).filter(any),
+    share=st.sampled_from([0.0, 0.3, 1.0]),
+    length=st.integers(2, 9),
+    total=st.integers(1, 12),
+    seed=st.integers(0, 5),
+)
+def test_both_packings_are_what_whole_epochs_give(
+    domain: list[list[int]], general: list[list[int]], share: float, length: int, total: int, seed: int
+) -> None:
+    options = {"length": length, "total": total, "seed": seed, "general": general, "replay_share": share}
+    blocks, apart = PackedDataset(domain, **options), PackedDataset(domain, apart=True, **options)
+    rows = written_out(domain, general, round(share * total), length=length, total=total, seed=seed)
+    for index, pieces in enumerate(rows):
+        tokens = [token for piece in pieces for token in piece]
+        assert {name: value.tolist() for name, value in blocks[index].items()} == {
+            "input_ids": tokens,
+            "labels": tokens,
+        }
+        assert {name: value.tolist() for name, value in apart[index].items()} == {
+            "input_ids": tokens,
+            "position_ids": [place for piece in pieces for place in range(len(piece))],
+            "labels": [label for piece in pieces for label in (-100, *piece[1:])],
+        }
+        assert {value.dtype for item in (blocks[index], apart[index]) for value in item.values()} == {torch.int64}
+    described = apart.describe()
+    assert (described.pop("packing"), described.pop("predictions")) == (
+        "documents",
+        sum(len(piece) - 1 for pieces in rows for piece in pieces),
+    )
+    assert described == blocks.describe()
+    assert blocks.predictions == total * (length - 1)
 
 
 def test_seeds_differ() -> None:

@@ -15,7 +15,7 @@ import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from adept_bench.config.schema import TrainingConfig
-from adept_bench.distributed.group import group, start, stop
+from adept_bench.distributed.group import gathered, group, start, stop
 from adept_bench.models.expansion import expand
 from adept_bench.probing.layers import probe_layers
 from adept_bench.probing.loss import NotFiniteError, document_losses
@@ -28,9 +28,10 @@ ZERO = ("zero1", "zero2", "zero3") if find_spec("deepspeed") else ()
 
 
 class Sequences(torch.utils.data.Dataset):
-    """`count` sequences of random tokens that notes which were read."""
+    """`count` sequences of random tokens that notes which were read. `apart`: of one to five documents each."""
 
-    def __init__(self, count):
+    def __init__(self, count, apart=False):
+        self.apart = apart
         self.tokens = torch.from_numpy(np.random.default_rng(1).integers(0, 64, (count, LENGTH)))
         self.read = []
 
@@ -39,7 +40,11 @@ class Sequences(torch.utils.data.Dataset):
 
     def __getitem__(self, index):
         self.read.append(index)
-        return {"input_ids": self.tokens[index], "labels": self.tokens[index].clone()}
+        item = {"input_ids": self.tokens[index], "labels": self.tokens[index].clone()}
+        if self.apart:
+            item["position_ids"] = torch.arange(LENGTH) % (3 + index % 14)
+            item["labels"][item["position_ids"] == 0] = -100
+        return item
 
 
 def documents():
@@ -119,7 +124,7 @@ def training(method, folder=None, *, batch_size=4, accumulation=1, dtype=torch.f
     """What a training leaves: curve, ledger, trained weights, whether the frozen ones are as before, what was read."""
     model, names, rates = adapted(method, dtype)
     frozen = {name: p.detach().clone() for name, p in model.named_parameters() if name not in set(names)}
-    sequences = Sequences(STEPS * batch_size * accumulation)
+    sequences = Sequences(STEPS * batch_size * accumulation, apart=changes.get("packing") == "documents")
     settings = {"length": LENGTH, "batch_size": batch_size, "accumulation": accumulation, "log_every": 1, **changes}
     tokens = STEPS * LENGTH * batch_size * accumulation
     config = TrainingConfig(tokens=tokens, warmup=0.2, weight_decay=0.1, **settings)
@@ -145,15 +150,18 @@ class _Killed(Exception):
     pass
 
 
-def resumed(method, folder, **settings):
-    """The same training killed after its third step, and gone on with from the checkpoint of the second."""
+def resumed(method, folder, *, after=3, damage=None, **settings):
+    """The same training killed after its third step, and gone on with from the checkpoint of the second.
+
+    damage: a file of the newest checkpoint that is cut short before.
+    """
     from adept_bench.training import trainer
 
     whole = trainer._Run.end_step
 
     def ends_early(self, step):
         whole(self, step)
-        if step == 3:
+        if step == after:
             raise _Killed
 
     trainer._Run.end_step = ends_early
@@ -163,6 +171,10 @@ def resumed(method, folder, **settings):
         pass
     finally:
         trainer._Run.end_step = whole
+    gathered(None)
+    if damage and group().main:
+        (folder / damage).write_bytes((folder / damage).read_bytes()[:-100])
+    gathered(None)
     return training(method, folder, save_every=2, **settings)
 
 
@@ -191,6 +203,7 @@ def trainings(folder, strategy):
     }
     if strategy not in ZERO:
         found |= {"full": training("full", **spread), "bf16 adapters": training("adapters", **wide)}
+        found["documents"] = training("copies", batch_size=2, accumulation=4, packing="documents", **spread)
     return found
 
 
@@ -203,7 +216,13 @@ def everything(folder, model):
 def resumption(folder):
     """Of a batch that two and three processes can share."""
     settings = {"batch_size": 6, "distributed": "ddp"}
-    return {"copies": training("copies", **settings), "resumed": resumed("copies", folder, **settings)}
+    return {
+        "copies": training("copies", **settings),
+        "resumed": resumed("copies", folder / "whole", **settings),
+        # found by the main process alone, and told to the others
+        "damaged": resumed("copies", folder / "damaged", after=5, damage="checkpoint-4/rng_state_1.pth", **settings),
+        "folders": {path.name: sorted(file.name for file in path.iterdir()) for path in (folder / "damaged").iterdir()},
+    }
 
 
 if __name__ == "__main__":

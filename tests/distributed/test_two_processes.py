@@ -52,7 +52,14 @@ def _trained(found, strategy, what):
     return one["ddp"][what], first[strategy][what], second[strategy][what]
 
 
-@pytest.mark.parametrize(("strategy", "method"), _cases("copies", "adapters", "accumulated", without_zero="full"))
+@pytest.mark.parametrize(
+    ("strategy", "method"),
+    [
+        *_cases("copies", "adapters", "accumulated", without_zero="full"),
+        ("ddp", "documents"),  # of which batches hold unequal numbers of predictions
+        ("fsdp2", "documents"),
+    ],
+)
 def test_training_is_that_of_one_process(found, strategy, method):
     one, first, second = _trained(found, strategy, method)
     assert first["curve"] == second["curve"]
@@ -102,9 +109,13 @@ def test_three_processes_resume_bit_for_bit(tmp_path, torchrun):
     ended = torchrun(SCRIPT, tmp_path / "out", "resumed", processes=3)
     assert ended.returncode == 0, ended.stderr
     found = json.loads((tmp_path / "out-2.json").read_text())
-    assert found["resumed"]["resumed_from"] == 2
-    for key in ("curve", "ledger", "weights"):
-        assert found["resumed"][key] == found["copies"][key]
+    for killed in ("resumed", "damaged"):  # from the second step, be the fourth step's checkpoint damaged or not there
+        assert found[killed]["resumed_from"] == 2
+        for key in ("curve", "ledger", "weights"):
+            assert found[killed][key] == found["copies"][key]
+    assert found["folders"].keys() == {"checkpoint-4.damaged-1", "checkpoint-4", "checkpoint-6"}
+    for names in found["folders"].values():  # each process's generators, whichever was first to write
+        assert {f"rng_state_{rank}.pth" for rank in range(3)} <= set(names)
 
 
 @pytest.mark.parametrize(("strategy", "method"), _cases("copies", without_zero="adapters"))

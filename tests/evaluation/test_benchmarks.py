@@ -280,6 +280,8 @@ def test_a_group_on_local_copies(tmp_path: Path, make_model: Any, plain_log_like
             expected.append(int(sums.index(max(sums)) == row["answer"]))
     assert entry["items"] == expected
     assert entry["value"] == pytest.approx(sum(expected) / 19)
+    # a subject is a cluster
+    assert entry["clusters"] == {"by": "task", "sizes": [1 + number % 2 for number in range(13)]}
 
 
 def test_the_groups_have_all_their_subtasks_though_few_files_are_read() -> None:

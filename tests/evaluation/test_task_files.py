@@ -111,4 +111,4 @@ def test_the_hash_of_the_definitions_follows_every_task_file(tmp_path: Path, mon
         seen.add(tasks.definitions_hash())
     (copied / "lab_general.yaml").rename(copied / "lab_other.yaml")
     seen.add(tasks.definitions_hash())
-    assert len(seen) == len(LAB) + 2 + 2
+    assert len(seen) == len(LAB) + 3 + 2

@@ -17,6 +17,7 @@ from adept_bench.errors import InputError
 from adept_bench.figures import ablation, selection, sensitivity
 from adept_bench.figures.base import Drawing, MissingError
 from adept_bench.figures.style import look
+from adept_bench.figures.tabular import Best, Second
 from adept_bench.figures.variants import abouts_in_order, by_method, difference, in_words, looks, setting
 from adept_bench.results.compact import compact_training
 from adept_bench.results.schema import Cell, LossPair, Variant
@@ -86,8 +87,10 @@ def test_the_table_by_hand() -> None:
     assert shown is not None
     assert shown.header == ["method", "general", "general, vs ADEPT", "domain", "domain, vs ADEPT"]
     assert [row[0] for row in shown.rows] == ["ADEPT", "ADEPT without stage 1", "ADEPT without stage 2", "vanilla"]
-    assert [row[1] for row in shown.rows] == ["**75.0**", "25.0", "<u>50.0</u>", "100.0"]
-    assert [row[3] for row in shown.rows] == ["<u>50.0</u>", "**100.0**", "<u>50.0</u>", "0.0"]
+    assert [row[1] for row in shown.rows] == ["75.0", "25.0", "50.0", "100.0"]
+    assert [row[3] for row in shown.rows] == ["50.0", "100.0", "50.0", "0.0"]
+    assert [type(row[1]) for row in shown.rows] == [Best, str, Second, str]
+    assert [type(row[3]) for row in shown.rows] == [Second, Best, Second, str]
     assert [str(row[2]).split()[0] for row in shown.rows] == ["–", "−50.0", "−25.0", "+25.0"]
     assert [str(row[4]).split()[0] for row in shown.rows] == ["–", "+50.0", "0.0", "−50.0"]
     assert drawing.notes == ["no result of adept-uniform-expansion", "no result of adept-as-released"]

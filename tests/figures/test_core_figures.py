@@ -13,6 +13,7 @@ from adept_bench.figures import cost, cost_by_k, gains, losses, main_table, rete
 from adept_bench.figures.base import MissingError
 from adept_bench.figures.retention import Mark, front
 from adept_bench.figures.style import look
+from adept_bench.figures.tabular import Best, Second
 from adept_bench.results.schema import Cell, Variant
 
 CORE = [main_table, retention, gains, losses, cost]
@@ -92,9 +93,10 @@ def test_main_table_marks_the_best(drawn, stored):
     best, second, *others = sorted(means, key=lambda label: -means[label])
     column = shown.header.index("domain")
     cells = {row[0]: row[column] for row in shown.rows}
-    assert cells[best] == f"**{100 * means[best]:.1f}**"
-    assert cells[second] == f"<u>{100 * means[second]:.1f}</u>"
-    assert all(cells[label] == f"{100 * means[label]:.1f}" for label in others)
+    assert all(cells[label] == f"{100 * means[label]:.1f}" for label in means)
+    assert type(cells[best]) is Best
+    assert type(cells[second]) is Second
+    assert all(type(cells[label]) is str for label in others)
 
 
 def test_gains_numbers(drawn, stored):

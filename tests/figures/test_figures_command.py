@@ -58,7 +58,8 @@ def test_an_output_that_is_a_file_is_refused(results, tmp_path, capsys):
 
 
 def test_a_folder_without_results_is_refused(tmp_path, capsys):
-    assert run("--results", tmp_path, "--output", tmp_path / "out") == 2
+    (tmp_path / "none").mkdir()
+    assert run("--results", tmp_path / "none", "--output", tmp_path / "out") == 2
     assert "no readable result" in capsys.readouterr().err
 
 

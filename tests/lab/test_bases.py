@@ -2,15 +2,18 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 import torch
 
 from adept_bench.errors import InputError
+from adept_bench.files import write_sealed
 from adept_bench.lab import bases
-from adept_bench.lab.build import build, score
+from adept_bench.lab.build import build, check_place, score
 from adept_bench.lab.pretrain import RECIPES, Recipe, pretrain
 from adept_bench.lab.tokenizer import build_tokenizer
+from adept_bench.recorded import recorded
 
 TINY = Recipe(steps=3, batch_size=2, length=32, hidden_size=16, intermediate_size=16, layers=2, heads=2, head_dim=8)
 SHIPPED = sorted(folder for folder in bases.SHIPPED.iterdir() if folder.is_dir())
@@ -91,6 +94,35 @@ def test_build_writes_world_tokenizer_and_base(tmp_path):
     assert (tmp_path / "lab" / "items" / "lab_general.jsonl").is_file()
     assert record["seed"] == 3
     assert not bases.fits(folder, "base")  # another recipe than the lab's
+    check_place(tmp_path / "lab")  # what was made may be made again, until someone changes it
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds base-3"):
+        check_place(tmp_path / "lab")
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("training.json", lambda content: content[:100]),
+        ("training.json", lambda content: b"[]"),
+        ("training.json", lambda content: content.replace(b'"seed": 0', b'"seed": 1')),
+        ("model.safetensors", lambda content: content[:-1]),
+        ("model.safetensors", lambda content: content[:-1] + bytes([content[-1] ^ 1])),
+        ("tokenizer.json", lambda content: None),
+    ],
+)
+def test_a_damaged_base_of_the_cache_is_set_aside(tmp_path, log, name, damage):
+    folder = tmp_path / "base-0"
+    shutil.copytree(bases.SHIPPED / "base-0", folder)
+    write_sealed(folder / bases.RECORD, {**_record(folder), "files": recorded(folder, bases.RECORD)})
+    assert bases._fits(folder, "base")
+    damaged = damage((folder / name).read_bytes())
+    (folder / name).unlink() if damaged is None else (folder / name).write_bytes(damaged)
+    assert not bases._fits(folder, "base")
+    assert [path.name for path in tmp_path.iterdir()] == ["base-0.damaged-1"]
+    assert len(log) == 1
+    assert str(folder) in log[0]
+    assert not bases._fits(folder, "base")  # and is to be built again
 
 
 def test_bad_places_are_refused(tmp_path):

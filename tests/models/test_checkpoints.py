@@ -118,7 +118,7 @@ SPOILED = {
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "no weights .*it holds config.json"),
     "pickled": (spoil_pickled, r"only pickled weights \(pytorch_model.bin\).*convert"),
     "a shard": (spoil_shard, "lacks 1 of 2 weight files, first model-00002"),
-    "damaged index": (lambda f: (f / "model.safetensors.index.json").write_text("{"), "index.json is damaged"),
+    "damaged index": (lambda f: (f / "model.safetensors.index.json").write_text("{"), "index.json:1: broken JSON"),
     "truncated": (spoil_truncated, r"model.safetensors is damaged or truncated: \d+ bytes; its header describes"),
     "HTML": (
         lambda f: (f / "model.safetensors").write_bytes(b"<html>" * 9),
@@ -134,7 +134,7 @@ SPOILED = {
         r"9 weights are of another shape, first model.layers.0.mlp.down_proj.weight, stored as \[16, 24\]; expected",
     ),
     "not finite": (spoil_value, "model.layers.1.mlp.up_proj.weight holds a value that is not finite"),
-    "broken JSON": (lambda f: (f / "config.json").write_text("{"), "config.json:1: is damaged, no JSON"),
+    "broken JSON": (lambda f: (f / "config.json").write_text("{"), "config.json:1: broken JSON"),
     "no object": (lambda f: (f / "config.json").write_text("[]"), "config.json: is no JSON object"),
     "unknown family": (lambda f: (f / "config.json").write_text('{"model_type": "qwn3"}'), "qwn3"),
 }

@@ -257,6 +257,31 @@ def test_bad_files_are_one_line_and_leave_nothing(case, words, empty, tmp_path, 
     assert converted_in(empty) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("origin.json", lambda content: content[:50]),
+        ("origin.json", lambda content: b"{}"),
+        ("origin.json", lambda content: content.replace(b'"F32"', b'"F16"')),
+        ("model/model.safetensors", lambda content: content[:-1]),
+    ],
+)
+def test_a_damaged_conversion_is_set_aside_and_made_again(made, cache, tmp_path, monkeypatch, log, name, damage):
+    _, file = made
+    whole = ggufs.converted(file, "--model").parent
+    monkeypatch.setenv("ADEPT_BENCH_CACHE", str(tmp_path))
+    place = Path(shutil.copytree(whole, tmp_path / "gguf" / whole.name))
+    before = (place / name).read_bytes()
+    (place / name).write_bytes(damage(before))
+    assert (place / name).read_bytes() != before
+    assert ggufs.converted(file, "--model") == place / "model"
+    assert (place / name).read_bytes() == before
+    assert ggufs.origin(place / "model")["sha256"] in place.name
+    aside = place.with_name(f"{place.name}.damaged-1")
+    assert (aside / name).read_bytes() == damage(before)
+    assert any(str(aside) in line for line in log)
+
+
 def test_without_the_package_the_command_that_installs_it_is_named(made, empty, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "gguf", None)
     line = refusal(made[1], capsys)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import errno
-import resource
 import shutil
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,23 +13,14 @@ from typing import Any
 
 import pytest
 import torch
+from full_disks import files_of_at_most
 from safetensors.torch import save_file
 
 from adept_bench.__main__ import main
 from adept_bench.errors import InputError
 from adept_bench.files import not_written
-from adept_bench.models.folders import free_output, new_folder
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """As a full disk: the system refuses to write a file beyond `size` bytes."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+from adept_bench.models.folders import new_folder
+from adept_bench.outputs import check_new_folder
 
 
 def commands(model: Path, texts: Any, output: Path) -> dict[str, list[str]]:
@@ -101,14 +90,14 @@ def test_what_could_not_become_the_output_is_said_before_the_work(
     output = where(tmp_path)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(InputError, match=r"^--output: cannot write .*(name too long|file is a file)") as raised:
-        free_output(output)
+        check_new_folder(output)
     assert len(str(raised.value)) < 400
     assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_disk_is_not_replaced() -> None:
     with pytest.raises(InputError, match=r"is where a disk is mounted|is not empty"):
-        free_output("/proc")
+        check_new_folder("/proc")
 
 
 def plain(path: Path) -> None:

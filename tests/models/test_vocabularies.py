@@ -7,12 +7,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import families
 import pytest
+from builders import from_sizes
 from transformers import AutoTokenizer
 
 from adept_bench.__main__ import main
 from adept_bench.errors import InputError
 from adept_bench.models.checkpoints import load_tokenizer, stored_tokenizer
+from adept_bench.models.declared import check_special_ids
 
 
 @pytest.fixture
@@ -48,7 +51,7 @@ def test_a_smaller_tokenizer_is_fine(folder: Path) -> None:
 
 
 BROKEN: dict[str, tuple[str, str]] = {
-    "cut off": ('{"version": "1.0", "model": {"type":', "tokenizer.json:1: is damaged, no JSON"),
+    "cut off": ('{"version": "1.0", "model": {"type":', "tokenizer.json:1: broken JSON"),
     "another format": ('{"model": {"type": "Nothing", "vocab": {}}}', "cannot load a tokenizer"),
     "not an object": ("[]", "tokenizer.json: is no JSON object"),
 }
@@ -76,4 +79,54 @@ def test_a_broken_or_larger_tokenizer_is_one_line(
     assert "\n" not in error
     for theirs in ("line ", "Exception", "huggingface.co", "json_schema", "untagged enum", "object has no attribute"):
         assert theirs not in error
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "ids", "named"),
+    [
+        ("config.json", {"eos_token_id": 5000}, "eos_token_id 5000"),
+        ("config.json", {"pad_token_id": 1130, "bos_token_id": 0}, "pad_token_id 1130"),
+        (
+            "generation_config.json",
+            {"eos_token_id": [1, 7000], "bos_token_id": 6000},
+            "bos_token_id 6000, eos_token_id 7000",
+        ),
+    ],
+)
+def test_special_ids_beyond_the_embedding_are_named(
+    file: str, ids: dict[str, Any], named: str, folder: Path, texts: Any, tmp_path: Path, capsys: Any
+) -> None:
+    stored = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps(stored | ids))
+    own, corpus, output = ["--model", str(folder)], ["--corpus", str(texts[0])], ["--output", str(tmp_path / "o")]
+    for call in (
+        ["probe", "layers", *own, *corpus],
+        ["expand", *own, *output, "--layers", "1"],
+        ["adapt", *own, *corpus, "--method", "full", *output],
+    ):
+        assert main([*call, "--quiet"]) == 2
+        error = capsys.readouterr().err
+        assert error == (
+            f"--model: {file} of {folder} names special tokens that the model has no embedding for (vocab_size 1130): "
+            f"{named}; expected ids below 1130\n"
+        )
+    assert not (tmp_path / "o").exists()
+
+
+def test_what_a_family_has_by_default_is_not_held_against_a_model_with_a_vocabulary_of_its_own(tmp_path: Path) -> None:
+    kind, options = families.FAMILIES["gpt2"]
+    from_sizes(kind, **(families.COMMON | options)).save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "generation_config.json").read_text())["eos_token_id"] == 50256
+    check_special_ids(str(tmp_path))
+    change = json.loads((tmp_path / "config.json").read_text()) | {"eos_token_id": 96}
+    (tmp_path / "config.json").write_text(json.dumps(change))
+    with pytest.raises(InputError, match="eos_token_id 96; expected ids below 96"):
+        check_special_ids(str(tmp_path))
+
+
+def test_expand_copies_no_damaged_tokenizer(folder: Path, tmp_path: Path, capsys: Any) -> None:
+    (folder / "tokenizer.json").write_text('{"version":')
+    assert main(["expand", "--model", str(folder), "--layers", "1", "--output", str(tmp_path / "o"), "--quiet"]) == 2
+    assert "tokenizer.json:1: is damaged, no JSON" in capsys.readouterr().err
     assert not (tmp_path / "o").exists()

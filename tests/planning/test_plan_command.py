@@ -8,8 +8,10 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
+import families
 import numpy as np
 import pytest
+from builders import from_sizes
 from transformers import AutoConfig
 
 import adept_bench.lab.bases
@@ -19,6 +21,7 @@ from adept_bench.planning.compare import compared
 from adept_bench.planning.devices import DEVICES, SCALING, device
 from adept_bench.planning.evaluation import evaluation_of
 from adept_bench.planning.timing import Rate, rate_of
+from adept_bench.training.cost import train_flops
 
 RESULTS = Path(__file__).parents[2] / "results"
 
@@ -39,6 +42,23 @@ def test_the_papers_largest_model_is_planned_from_its_configuration(capsys):
     assert methods["full"]["devices"]["rtx4090"]["fits"] != "yes"
     hours = sum(one["devices"]["h100"]["hours"] * one["devices"]["h100"]["devices"] for one in found["methods"])
     assert found["totals"]["device_hours"]["h100"] == pytest.approx(hours * found["totals"]["cells"] / len(methods))
+
+
+@pytest.mark.parametrize("family", ["mixtral", "qwen3-moe", "deepseek-v3", "gpt-oss"])
+def test_experts_are_planned_as_they_are_built(family, capsys, tmp_path):
+    kind, options = families.FAMILIES[family]
+    model = from_sizes(kind, **(families.COMMON | options))
+    model.config.save_pretrained(tmp_path)
+    for precision in ("fp32", "bf16"):
+        asked = ["--model", str(tmp_path), "--methods", "full,adept,lora", "--device", "h100", "--set", "options.k=1"]
+        found = plan(capsys, "--suite", "medical", *asked, "--set", f"training.precision={precision}")
+        full, adept, lora = found["methods"]
+        assert full["parameters"] == full["trainable"] == sum(p.numel() for p in model.parameters())
+        assert adept["trainable"] == sum(p.numel() for p in model.model.layers[3].parameters())
+        assert lora["trainable"] < adept["trainable"] * 2
+        expected = train_flops(model, tokens=full["tokens"], length=found["training"]["length"])
+        assert full["operations"]["training"] == expected
+        assert full["memory"]["peak"] > 16 * full["parameters"]  # weights, gradients and two moments, all in 32 bits
 
 
 def test_a_path_is_a_cell_a_rate(capsys):

@@ -17,11 +17,13 @@ import pytest
 
 from adept_bench.errors import InputError
 from adept_bench.figures.base import Drawing, FigureKind, MissingError, Table
+from adept_bench.figures.tabular import Best, Second
 from adept_bench.report import drawn, gather, images
 from adept_bench.report.gather import gather as gathered
 from adept_bench.report.page import SECTIONS, page
 
 SCRIPT = "<script>alert('x')</script>"
+NAME = "<img src=x onerror=alert(1)>"
 IMAGE = '"><img src="http://foreign.example/x.png" onerror="alert(1)">'
 
 
@@ -43,7 +45,11 @@ def _large(cells):
 
 
 def _table(cells):
-    rows = [["adept", "**1.5**", "<u>2.0</u>", None], [IMAGE, "3.0", "4.0", 0.123456]]
+    rows = [
+        ["adept", Best("1.5"), Second("2.0"), None],
+        ["**x**", "**1.0**", "<u>1.0</u>", None],
+        [IMAGE, "3.0", "4.0", 0.123456],
+    ]
     return Drawing(Table(["x"], [[1]]), "A table.", cells, shown=Table(["method", "a", "b", "c"], rows))
 
 
@@ -154,17 +160,17 @@ def test_foreign_strings_are_text(stored, kinds, outline):
         cell["config"]["training"]["schedule"] = SCRIPT
         cell["config"]["identity"][SCRIPT] = IMAGE
         cell["certificate"]["max_logit_difference"] = "<b>"
-        cell["tasks"]["<i>task</i>"] = cell["tasks"].pop("task_domain")
+        cell["provenance"]["git_revision"] = NAME
+        cell["learning_rate"]["differs"] = ["<u>'\"&setting", "p&lt;", "<i>task</i>"]
 
-    name = "<img src=x onerror=alert(1)>"
-    stored("adept", change=lambda cell: (foreign(cell), cell.update(method=name, suite="<u>'\"&suite", preset="p&lt;")))
-    results = stored("full", suite="<u>'\"&suite", preset="p&lt;")
+    stored("adept", change=foreign)
+    results = stored("full")
     text = page(gathered(results))
     found = outline(text)
     assert not [one for one in found.all("img") if not one["src"].startswith("data:image/")]
     assert not found.all("script")
     assert not found.all("i")
-    for word in (IMAGE, SCRIPT, name, "<u>'\"&suite", "p&lt;"):
+    for word in (IMAGE, SCRIPT, NAME, "<u>'\"&setting", "p&lt;", "1\\u0007\\u202e"):
         assert word in found.text
     assert "\x07" not in text
     assert "\u202e" not in text
@@ -172,9 +178,10 @@ def test_foreign_strings_are_text(stored, kinds, outline):
 
 def test_the_table_marks_best_and_second_and_aligns_numbers(results, kinds):
     text = page(gathered(results))
-    assert '<td class="number"><strong>1.5</strong></td>' in text
-    assert '<td class="number"><u>2.0</u></td>' in text
+    assert "><strong>1.5</strong></td>" in text
+    assert "><u>2.0</u></td>" in text
     assert '<td class="number">0.1235</td>' in text
+    assert ">**1.0**</td>" in text  # what looks like a mark is text
 
 
 def test_what_is_lost_is_named_and_the_rest_shown(results, kinds, outline):

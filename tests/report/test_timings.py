@@ -110,10 +110,10 @@ def test_what_cannot_be_read_is_named(timings, outline):
     (timings / "timing" / "h100" / "qwen3-8b-lora.json").write_text("{")
     material = gathered(timings)
     assert [line for line in material.missing if "lora" in line] == [
-        next(line for line in material.missing if line.startswith("left out: timing/h100/qwen3-8b-lora.json: "))
+        next(line for line in material.missing if line.startswith("left out: timing/h100/qwen3-8b-lora.json:1: broken"))
     ]
     text = outline(page(material)).text
-    assert "timing/h100/qwen3-8b-lora.json: not a timing of version 1" in text
+    assert "timing/h100/qwen3-8b-lora.json:1: broken JSON" in text
     assert str(timings) not in text
 
 

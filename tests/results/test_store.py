@@ -2,31 +2,15 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from adept_bench.errors import InputError
-from adept_bench.progress import Silent, reporter, use
 from adept_bench.results.compact import dumps
 from adept_bench.results.schema import SCHEMA_FILE, json_schema
 from adept_bench.results.store import Store
-
-
-class Listening(Silent):
-    def __init__(self):
-        self.lines = []
-
-    def log(self, message):
-        self.lines.append(message)
-
-
-@pytest.fixture
-def log():
-    before, listening = reporter(), Listening()
-    use(listening)
-    yield listening.lines
-    use(before)
 
 
 def test_what_is_written_is_what_is_read(tmp_path, example):
@@ -151,10 +135,10 @@ def test_a_file_that_cannot_be_read_stays(tmp_path, example, log, obstacle, monk
         path.mkdir()
     else:  # whoever runs the tests may read everything
 
-        def refuse(self, *args, **kwargs):
-            raise PermissionError(13, "Permission denied", str(self))
+        def refuse(path, *args, **kwargs):
+            raise PermissionError(13, "Permission denied", str(path))
 
-        monkeypatch.setattr(Path, "read_text", refuse)
+        monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(InputError, match="cannot be read"):
         store.valid("lab", "medical", "adept", 0)
     assert [found.name for found in path.parent.iterdir()] == ["adept-seed0.json"]

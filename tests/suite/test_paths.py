@@ -89,8 +89,14 @@ def test_a_choice_from_nothing_tries_the_grid_once(path_arguments):
     assert main(run) == 0
     assert len(_names(run)) == 3
     stamps = _stamps(run)
+    # a damaged file of choices is made again from the trials, even where its second copy is gone
+    chosen = _folder(run) / "learning-rates.json"
+    whole = chosen.read_text(encoding="utf-8")
+    (_folder(run).parents[1] / ".work" / "lab" / "medical" / chosen.name).unlink()
+    chosen.write_text("{}", encoding="utf-8")
     assert main(run) == 0
     assert _stamps(run) == stamps
+    assert chosen.read_text(encoding="utf-8") == whole
 
 
 def test_force_makes_everything_again_and_nothing_twice(path_arguments, capsys):

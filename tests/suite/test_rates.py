@@ -1,12 +1,14 @@
 """Choosing a learning rate: the criterion by hand, and which stored choice counts when."""
 
 import json
+import shutil
 
 import pytest
 
 from adept_bench.config.loading import resolve
 from adept_bench.errors import InputError
 from adept_bench.suite import rates
+from adept_bench.suite.evidence import evidence_path
 
 
 def _trial(rate, general, domain, seed=0):
@@ -69,7 +71,7 @@ def test_rates_that_not_all_seeds_tried_do_not_count():
 
 
 def test_stored_choices_count_for_the_same_model_and_data(config, tmp_path):
-    path = rates.evidence_path(tmp_path, config)
+    path = evidence_path(tmp_path, config)
     tried = _tried(_trial(1e-3, 0.1, 0.2), _trial(2e-3, 0.5, 0.6), _trial(4e-3, 0.3, 0.1))
     rates.write_evidence(path, config, {"full": tried})
     found = rates.learning_rate(config, "full", tmp_path, 0)
@@ -90,7 +92,7 @@ def test_stored_choices_count_for_the_same_model_and_data(config, tmp_path):
 
 
 def test_a_variant_has_its_own_choice_and_inherits_none(config, tmp_path):
-    path = rates.evidence_path(tmp_path, config)
+    path = evidence_path(tmp_path, config)
     settings = {"options.k": 4}
     trials = [_trial(1e-3, 0.1, 0.2), _trial(4e-3, 0.5, 0.6)]
     rates.write_evidence(path, config, {"adept-k4": _tried(*trials, settings=settings)})
@@ -104,7 +106,7 @@ def test_a_variant_has_its_own_choice_and_inherits_none(config, tmp_path):
 
 
 def test_choices_of_other_methods_stay(config, tmp_path):
-    path = rates.evidence_path(tmp_path, config)
+    path = evidence_path(tmp_path, config)
     rates.write_evidence(path, config, {"full": _tried(_trial(1e-3, 0.1, 0.2))})
     rates.write_evidence(path, config, {"lora": _tried(_trial(4e-3, 0.1, 0.2))})
     assert set(json.loads(path.read_text(encoding="utf-8"))["methods"]) == {"full", "lora"}
@@ -161,9 +163,61 @@ def test_differences_are_named_by_their_path():
     assert rates.differences({"a": 1}, {"a": 1}) == []
 
 
-def test_damaged_evidence_is_named(config, tmp_path):
-    path = rates.evidence_path(tmp_path, config)
-    path.parent.mkdir(parents=True)
-    path.write_text("{", encoding="utf-8")
-    with pytest.raises(InputError, match=r"learning-rates\.json"):
+def _flipped(text):
+    return text.replace('"score": 0.55', '"score": 0.05')
+
+
+DAMAGES = [
+    lambda text: text[: len(text) // 2],
+    lambda text: "",
+    lambda text: "[]",
+    lambda text: "{}",
+    lambda text: '{"criterion": "", "protocol": {}, "methods": {"full": {"trials": [{"score": 1}]}}}',
+    _flipped,
+]
+
+
+@pytest.fixture
+def stored(config, tmp_path):
+    """The file of a choice of 2e-3 for full."""
+    path = evidence_path(tmp_path, config)
+    rates.write_evidence(path, config, {"full": _tried(_trial(1e-3, 0.1, 0.2), _trial(2e-3, 0.5, 0.6))})
+    return path
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_evidence_is_set_aside_and_made_again(config, tmp_path, stored, log, damage):
+    whole = stored.read_text(encoding="utf-8")
+    before = rates.learning_rate(config, "full", tmp_path, 0)
+    stored.write_text(damage(whole), encoding="utf-8")
+    assert damage(whole) != whole
+    assert rates.learning_rate(config, "full", tmp_path, 0) == before
+    assert stored.read_text(encoding="utf-8") == whole
+    aside = stored.with_name(f"{stored.name}.damaged-1")
+    assert aside.read_text(encoding="utf-8") == damage(whole)
+    (line,) = log
+    assert str(stored) in line
+    assert str(aside) in line
+
+
+@pytest.mark.parametrize("damage", DAMAGES[:-1])
+def test_evidence_without_a_second_copy_is_named_and_chosen_again(config, tmp_path, stored, log, damage):
+    damaged = damage(stored.read_text(encoding="utf-8"))
+    stored.write_text(damaged, encoding="utf-8")
+    shutil.rmtree(tmp_path / ".work")
+    with pytest.raises(InputError, match=r"learning-rates\.json: damaged.*--select-lr"):
         rates.learning_rate(config, "full", tmp_path, 0)
+    assert stored.read_text(encoding="utf-8") == damaged
+    rates.write_evidence(stored, config, {"lora": _tried(_trial(4e-3, 0.1, 0.2))})
+    assert stored.with_name(f"{stored.name}.damaged-1").read_text(encoding="utf-8") == damaged
+    assert rates.learning_rate(config, "lora", tmp_path, 0)["value"] == 4e-3
+    assert rates.learning_rate(config, "full", tmp_path, 0)["source"] == "shipped"
+    assert len(log) == 1
+
+
+def test_evidence_of_an_earlier_version_counts(config, tmp_path, stored, log):
+    content = json.loads(stored.read_text(encoding="utf-8"))
+    del content["content_hash"]
+    stored.write_text(json.dumps(content), encoding="utf-8")
+    assert rates.learning_rate(config, "full", tmp_path, 0)["value"] == 2e-3
+    assert log == []

@@ -87,11 +87,16 @@ def test_a_damaged_result_is_set_aside_and_made_again(arguments, capsys):
     assert main(run) == 0
     file = _results(arguments) / "lab" / "medical" / "vanilla-seed0.json"
     whole = _without_times(file)
-    file.write_text(file.read_text(encoding="utf-8")[:200], encoding="utf-8")
+    base = list((_results(arguments) / ".work" / "base").glob("*.json"))  # the measurements that the result rests on
+    assert len(base) == 2
+    for path in (file, *base):
+        path.write_text(path.read_text(encoding="utf-8")[:200], encoding="utf-8")
     capsys.readouterr()
     assert main(run) == 0
-    assert "vanilla-seed0.json.damaged-1" in capsys.readouterr().err
-    assert file.with_name(f"{file.name}.damaged-1").is_file()
+    said = capsys.readouterr().err
+    for path in (file, *base):
+        assert f"{path.name}.damaged-1" in said
+        assert path.with_name(f"{path.name}.damaged-1").is_file()
     assert _without_times(file) == whole
 
 

@@ -11,6 +11,8 @@ from builders import qwen3
 from tokenizer_kinds import TEXT, build
 
 from adept_bench import progress
+from adept_bench.adapt.merged import merge_checkpoints
+from adept_bench.adapt.run import estimated_tokens
 from adept_bench.config.loading import resolve
 from adept_bench.progress import Silent
 from adept_bench.suite.base import BaseMeasurements
@@ -50,6 +52,36 @@ def test_by_default_they_are_tokens_and_nothing_is_written_of_the_setting(config
     assert inputs.reader is inputs.tokenizer
     documents = inputs.training_documents("domain")
     assert {(ids.tolist().count(1), ids.tolist().count(2)) for ids in documents} == {(1, 1)}
+
+
+@pytest.mark.parametrize(("as_text", "reading"), [(False, "tokens"), (True, "plain text")])
+def test_the_estimate_of_adapt_reads_as_it_is_told_and_says_so(config: Any, as_text: bool, reading: str) -> None:
+    inputs = Inputs(config("data.special_tokens=text" if as_text else "data.special_tokens=token"), 0)
+    source = inputs.config.data.domain
+    heard = Heard()
+    progress.use(heard)
+    try:
+        found = estimated_tokens(inputs.tokenizer, source, as_text)
+    finally:
+        progress.use(Silent())
+    texts = [json.loads(line)["text"] for line in Path(source).read_text().splitlines()]
+    assert found == sum(len(inputs.reader(text).input_ids) for text in texts)
+    (line,) = heard.lines
+    assert line.startswith(f"{source}, of {len(texts)} documents whose tokens are counted: special tokens stand in ")
+    assert f"('</s>' {len(texts)}, '<s>' {len(texts)}), read as {reading}; data.special_tokens=" in line
+
+
+def test_merge_says_how_it_reads_them(config: Any, tmp_path: Path) -> None:
+    folder, source = config().model.source, config().data.domain
+    (Path(folder) / "expansion.json").write_text('{"base_hash": "x", "base_layers": 2, "layers": []}')
+    heard = Heard()
+    progress.use(heard)
+    try:
+        merge_checkpoints([folder, folder], tmp_path / "merged", corpora=[source])
+    finally:
+        progress.use(Silent())
+    assert heard.lines[0].startswith(f"{source}: special tokens stand in the text of 100 documents (")
+    assert heard.lines[0].endswith("read as tokens")
 
 
 def test_as_text_they_are_characters_everywhere(config: Any) -> None:

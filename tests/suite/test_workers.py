@@ -55,7 +55,10 @@ def meet(path, others):
 def sleep(pid_file):
     Path(f"{pid_file}.part").write_text(str(os.getpid()))
     os.rename(f"{pid_file}.part", pid_file)
-    time.sleep(60)
+    try:
+        time.sleep(60)
+    finally:
+        Path(f"{pid_file}.let-go").touch()
 
 def unpicklable():
     return threading.Lock()
@@ -174,21 +177,24 @@ def test_leaving_early_ends_the_workers(calls, tmp_path):
     assert alive(pid)
     outcomes.close()
     assert not alive(pid)
+    assert Path(f"{pid_file}.let-go").exists()  # locks and temporary files would be, too
 
 
 PARENT = """
 import sys
 from pathlib import Path
 import worker_calls
+from adept_bench.signals import caught
 from adept_bench.suite.workers import Job, run_jobs
 
 if __name__ == "__main__":
     jobs = [Job(path, worker_calls.sleep, {"pid_file": path}) for path in sys.argv[1:]]
-    print([outcome.job.title for outcome in run_jobs(jobs, 2)])
+    with caught():
+        print([outcome.job.title for outcome in run_jobs(jobs, 2)])
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_workers_end_with_the_parent(calls, tmp_path, how):
     script = Path(calls.__file__).with_name("parent.py")
     script.write_text(PARENT, encoding="utf-8")
@@ -210,6 +216,7 @@ def test_workers_end_with_the_parent(calls, tmp_path, how):
         parent.send_signal(how)
         assert wait_until(lambda: not any(map(alive, workers)), 10)
         assert parent.wait(10) != 0
+        assert [Path(f"{path}.let-go").exists() for path in files] == [how != signal.SIGKILL] * 2
     finally:
         parent.kill()
         for pid in filter(alive, workers):

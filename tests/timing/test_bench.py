@@ -11,7 +11,8 @@ import torch
 from adept_bench.__main__ import main
 from adept_bench.planning.devices import known_device
 from adept_bench.probing import units
-from adept_bench.results.timing import device_folder, load_timings, read_timing
+from adept_bench.results.timing import device_folder, load_timings, read_timing, timing_path
+from adept_bench.suite.machine import device_name
 from adept_bench.timing import harness
 from adept_bench.timing.numbers import numbers
 
@@ -138,6 +139,16 @@ def test_figures_show_the_timings(timed, tmp_path, capsys):
     entry = json.loads((tmp_path / "manifest.json").read_text())["figures"]
     (described,) = entry.values()
     assert len(described["sources"]) == 5
+
+
+def test_a_file_of_the_users_is_said_before_the_first_step(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(harness, "time_method", lambda *_: pytest.fail("timed"))
+    place = timing_path(tmp_path, device_name(), "lab", "full")
+    place.parent.mkdir(parents=True)
+    place.write_text("{}")
+    assert main(["bench", "--methods", "lora,full", "--results", str(tmp_path), "--quiet"]) == 2
+    assert "lab-full.json is there" in capsys.readouterr().err
+    assert place.read_text() == "{}"
 
 
 def test_vanilla_cannot_be_timed(capsys):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import families
 import pytest
 import torch
+from builders import from_sizes
 from torch.utils.flop_counter import FlopCounterMode
 
+from adept_bench.config.schema import MethodOptions
 from adept_bench.methods.base import prepare
 from adept_bench.methods.registry import get
-from adept_bench.training.cost import PeakMemory, forward_flops, train_flops
+from adept_bench.planning.shapes import PlanContext
+from adept_bench.training.cost import PeakMemory, forward_flops, recomputed_flops, train_flops
 
 
 def counted(model, length, sequences=2):
@@ -29,6 +33,45 @@ def test_the_formula_agrees_with_torchs_counter(tiny, name, tied):
     prepare(get(name, options), model, tiny.context(model, options, tiny.documents()))
     expected = counted(model, 24)
     assert train_flops(model, tokens=48, length=24) == pytest.approx(expected, rel=0.03)
+
+
+@pytest.mark.parametrize("family", ["mixtral-expert-by-expert", "qwen3-moe", "deepseek-v3"])
+def test_of_experts_those_that_a_token_is_sent_to_are_counted(family):
+    kind, options = families.FAMILIES[family]
+    sizes = families.COMMON | options | {"experts_implementation": "eager"}
+    model = from_sizes(kind, attention="eager", **sizes).train()
+    # the counter sees the products of each expert with the tokens that are sent to it
+    assert train_flops(model, tokens=48, length=24) == pytest.approx(counted(model, 24), rel=0.03)
+
+
+def test_a_mixtral_by_hand():
+    kind, options = families.FAMILIES["mixtral"]
+    model = from_sizes(kind, **families.COMMON, **options)
+    attention = 32 * 32 + 2 * 16 * 32 + 32 * 32  # q, k and v of two heads, o
+    an_expert = 2 * 48 * 32 + 32 * 48  # gate and up, down
+    weights = 4 * (attention + 6 * 32 + 2 * an_expert) + 96 * 32  # a router of 6, of which 2 are met; the head
+    scores = 4 * (4 * 10 * 32)
+    assert forward_flops(model, tokens=7, length=10) == 7 * (2 * weights + scores)
+    assert train_flops(model, tokens=7, length=10) == 7 * (6 * weights + 3 * scores)
+    # the copies' own gradients are left out where they do not train, below the last layer all
+    last = [name for name, _ in model.named_parameters() if ".layers.3." in name]
+    a_layer = attention + 6 * 32 + 2 * an_expert
+    few = 2 * weights + 2 * (96 * 32) + 4 * a_layer + 2 * 4 * 10 * 32 + scores
+    assert train_flops(model, tokens=7, length=10, trainable=last) == 7 * few
+    # a second forward pass: experts' last map too, as its result is weighted
+    again = recomputed_flops(model, tokens=7, length=10, trainable=last)
+    assert again == 7 * (2 * a_layer + 4 * 10 * 32)
+
+
+def test_adapters_of_experts_are_met_as_the_experts_are():
+    kind, options = families.FAMILIES["mixtral"]
+    plain, adapted = (from_sizes(kind, **families.COMMON, **options) for _ in range(2))
+    chosen = MethodOptions(lora_rank=3)
+    prepare(get("lora", chosen), adapted, PlanContext(4, 0, chosen))
+    attention = (32 + 32) * 2 + (32 + 16) * 2
+    experts = 2 * ((32 + 96) + (48 + 32))
+    more = forward_flops(adapted, tokens=1, length=1) - forward_flops(plain, tokens=1, length=1)
+    assert more == 2 * 3 * 4 * (attention + experts)
 
 
 def test_a_trainable_set_can_be_named_and_a_forward_pass_trains_nothing(tiny):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from adept_bench.analysis.table import methods_in_order
 from adept_bench.figures.base import Table, Value
+from adept_bench.figures.tabular import Best, Second
 from adept_bench.report.drawn import Shown
 from adept_bench.report.images import Image
 from adept_bench.report.markup import Safe, folded, items, join, paragraphs, scrolling, table, tag
@@ -40,16 +41,14 @@ def numbers_table(content: Table, caption: str) -> Safe:
 
 
 def _marked(value: Value) -> Value:
-    """A cell as in `figures.tabular`: `**best**`, `<u>second</u>`, numbers in four digits."""
+    """A cell as in `figures.tabular`: the best in bold, the second best underlined, numbers in four digits."""
     if isinstance(value, float):
         return f"{value:.4g}"
-    if not isinstance(value, str):
-        return "–" if value is None else value
-    for pattern, element in (("**{}**", "strong"), ("<u>{}</u>", "u")):
-        before, after = pattern.split("{}")
-        if len(value) > len(pattern) - 2 and value.startswith(before) and value.endswith(after):
-            return tag(element, value[len(before) : -len(after)])
-    return value
+    if isinstance(value, Best):
+        return tag("strong", value)
+    if isinstance(value, Second):
+        return tag("u", value)
+    return "–" if value is None else value
 
 
 def picture(image: Image, caption: str, name: str) -> Safe:
