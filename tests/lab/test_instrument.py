@@ -10,9 +10,9 @@ from adept_bench.lab.items import CHOICES
 from adept_bench.results.store import Store
 
 RESULTS = Path(__file__).parents[2] / "results"
-SEEDS = {("lab", "medical"): 4, ("lab", "math"): 5, ("lab-redundant", "medical"): 4}
+SEEDS = {("lab", "medical"): 5, ("lab", "math"): 5, ("lab-redundant", "medical"): 5}
 PLACES = list(SEEDS)
-PATHS = [("lab", "medical", 4), ("lab-redundant", "medical", 4)]
+PATHS = [("lab", "medical", 5), ("lab-redundant", "medical", 5)]
 """Stored over all rates: under so many seeds at least."""
 CORE = ("full", "replay", "llama-pro", "frozen", "lora", "adept", "adept-probe-text")
 CONTROLS = ("adept-last", "replay-untested")
