@@ -128,5 +128,5 @@ def test_what_a_family_has_by_default_is_not_held_against_a_model_with_a_vocabul
 def test_expand_copies_no_damaged_tokenizer(folder: Path, tmp_path: Path, capsys: Any) -> None:
     (folder / "tokenizer.json").write_text('{"version":')
     assert main(["expand", "--model", str(folder), "--layers", "1", "--output", str(tmp_path / "o"), "--quiet"]) == 2
-    assert "tokenizer.json:1: is damaged, no JSON" in capsys.readouterr().err
+    assert "tokenizer.json:1: broken JSON" in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
