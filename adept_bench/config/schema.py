@@ -158,7 +158,7 @@ class TaskConfig(Section):
     """Examples before each question by task, over `num_fewshot` and what the task says. Default: none named (ours)."""
     data: dict[Name, str] = later({})
     """Local copies of tasks' data, by task: a file or a folder of files. Default: none, the Hub's (lm-eval)."""
-    cluster: dict[str, str | None] = later({})
+    cluster: dict[Name, str | None] = later({})
     """What items that belong together share, by task: a field of the items, or text with fields in it; null: nothing.
     Intervals count them as one draw. Default: what each task says, and of a group the subtask (ours)."""
     backend: Literal["hf", "vllm"] = later("hf")
@@ -427,7 +427,7 @@ class PresetTasks(PresetTaskSet):
     """As `tasks.fewshot` of a run. Default: none named."""
     data: dict[Name, str] = later({})
     """As `tasks.data` of a run. Default: none."""
-    cluster: dict[str, str | None] = later({})
+    cluster: dict[Name, str | None] = later({})
     """As `tasks.cluster` of a run. Default: what each task says."""
     batch_size: PositiveInt = 64
     """As `tasks.batch_size` of a run. Default 64."""
