@@ -63,8 +63,7 @@ def run_suite(
     check_processes(config, jobs)
     plan = Cells(config, variants, results)
     asked = [(plan.of(name), variants[name][1] if name in variants else config) for name in methods]
-    from_main(lambda: check_inputs(config, seeds, jobs, results))
-    from_main(lambda: check_layers(asked))
+    from_main(lambda: check_inputs(config, seeds, jobs, results, asked))
     for method in methods:
         if method in variants:
             with main_first():
@@ -192,8 +191,17 @@ def check_processes(config: RunConfig, jobs: int | None) -> None:
         )
 
 
-def check_inputs(config: RunConfig, seeds: Sequence[int], jobs: int | None, results: Path) -> None:
-    """Find what is wrong with the input before any work: the results folder, tasks, corpora and base models."""
+def check_inputs(
+    config: RunConfig,
+    seeds: Sequence[int],
+    jobs: int | None,
+    results: Path,
+    asked: Sequence[tuple[str, RunConfig]] = (),
+) -> None:
+    """Find what is wrong with the input before any work: the results folder, tasks, corpora and base models.
+
+    asked: methods, each with its configuration, whose layers are held against the base's.
+    """
     from adept_bench.suite.evaluate import check_tasks
     from adept_bench.suite.texts import LAB
     from adept_bench.suite.trained import check_packing
@@ -207,6 +215,7 @@ def check_inputs(config: RunConfig, seeds: Sequence[int], jobs: int | None, resu
         raise InputError(f"--results: {str(results)!r} cannot be made: {error.strerror}") from None
     check_tasks(config)
     check_hardware(config)
+    check_layers(asked)
     specs = [Spec(config, UNTRAINED, seed, None) for seed in seeds]
     if config.model.source.startswith(LAB):
         from adept_bench.lab.bases import folder

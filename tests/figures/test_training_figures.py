@@ -111,7 +111,10 @@ def test_methods_of_one_rate_share_a_line_and_others_have_their_own(stored: list
     for method in dict.fromkeys(one.method for one in stored if one.training.curve):
         mine = sorted((one.seed, one.learning_rate.value) for one in stored if one.method == method)  # type: ignore[union-attr]
         alike.setdefault(tuple(mine), []).append(label(method))
-    assert {frozenset(text.split(",\n")) for text in named} == {frozenset(names) for names in alike.values()}
+    told = {
+        ",\n".join(names) if len(names) < 3 else f"{names[0]}\nand {len(names) - 1} more" for names in alike.values()
+    }
+    assert {frozenset(text.split(",\n")) for text in named} == {frozenset(text.split(",\n")) for text in told}
     assert len(named) > 1
     full = next(line for line in rates.lines if str(line.get_label()).startswith("full CPT"))
     one = next(one for one in stored if one.method == "full")

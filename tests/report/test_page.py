@@ -159,7 +159,6 @@ def test_foreign_strings_are_text(stored, kinds, outline):
         cell["learning_rate"]["criterion"] = IMAGE
         cell["config"]["training"]["schedule"] = SCRIPT
         cell["config"]["identity"][SCRIPT] = IMAGE
-        cell["certificate"]["max_logit_difference"] = "<b>"
         cell["provenance"]["git_revision"] = NAME
         cell["learning_rate"]["differs"] = ["<u>'\"&setting", "p&lt;", "<i>task</i>"]
 
