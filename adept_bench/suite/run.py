@@ -207,6 +207,8 @@ def check_inputs(
     from adept_bench.suite.trained import check_packing
     from adept_bench.training.optimizers import check_hardware
 
+    if here := Path(config.model.source).exists():
+        check_layers(asked)
     if results.exists() and not results.is_dir():
         raise InputError(f"--results: {str(results)!r} is a file; expected a folder")
     try:
@@ -215,7 +217,8 @@ def check_inputs(
         raise InputError(f"--results: {str(results)!r} cannot be made: {error.strerror}") from None
     check_tasks(config)
     check_hardware(config)
-    check_layers(asked)
+    if not here:  # the Hub may take long to say it
+        check_layers(asked)
     specs = [Spec(config, UNTRAINED, seed, None) for seed in seeds]
     if config.model.source.startswith(LAB):
         from adept_bench.lab.bases import folder
